@@ -1,0 +1,1 @@
+"""From counted requests to a verdict. Pure: the standard library, msgspec and numpy."""

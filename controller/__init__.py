@@ -1,0 +1,1 @@
+"""The only reader, decider and actor: one loop, intake of signals, wiring."""

@@ -1,0 +1,132 @@
+"""The rollout: one version on its way through one slot. A frozen record; a decision makes the next one."""
+
+from enum import StrEnum
+
+import msgspec
+
+from analyzers.judge.counts import Segment
+from analyzers.judge.verdict import Verdict
+from rollouts.observation import MarkerReading, PoolReading, Slot, Weights
+from rollouts.policy import Pin
+
+
+class Phase(StrEnum):
+    """Where a rollout stands (states.py holds the table)."""
+
+    GATE = "gate"
+    STEP = "step"
+    SWITCH = "switch"
+    WATCH = "watch"
+    CLOSED = "closed"
+
+
+class Outcome(StrEnum):
+    """How a rollout ended."""
+
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    REJECTED = "rejected"  # never got traffic
+    SUPERSEDED = "superseded"
+    ABORTED = "aborted"
+
+
+class HoldReason(StrEnum):
+    """Why a rollout does not move although nobody paused it (holds.py: one row each)."""
+
+    BLIND = "blind"
+    UNOBSERVED = "unobserved"
+    SHARED = "shared"
+    BASELINE_WORSE = "baseline_worse"
+    ONE_INSTANCE = "one_instance"
+    APPROVAL = "approval"
+    DEADLINE = "deadline"
+    DRIFT = "drift"
+    POOL_UNREADABLE = "pool_unreadable"
+    MARKER_UNKNOWN = "marker_unknown"
+    CANNOT_WRITE = "cannot_write"
+    BASELINE_CHANGED = "baseline_changed"
+    BASELINE_DOWN = "baseline_down"
+    CANARY_CHANGED = "canary_changed"  # in the watch: the live slot got another version
+    ROLLBACK_ASKED = "rollback_asked"  # harm, and the policy or the event says: ask first
+    DEPLOYED_TO_LIVE = "deployed_to_live"
+    STORM = "storm"  # many services harmful at once: no raising
+    OFF = "off"  # `canary off`
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """A hold in force."""
+
+    reason: HoldReason
+    since: float  # epoch seconds
+    detail: str
+    reminded_at: float  # of the last notice about it
+
+
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """A person said: not further."""
+
+    actor: str
+    reason: str
+    since: float
+    until: float
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that must survive the process. Times are epoch seconds."""
+
+    id: str
+    service: str
+    version: str
+    deployment_id: str
+    canary: Slot
+    started_at: float
+    started_by: str  # "event:Canary.DeploymentCompleted", "timer", "person:ada@..."
+    pin: Pin
+    link: str | None = None  # to the pipeline's run
+    commit: str | None = None
+    ask_before_rollback: bool = False
+    phase: Phase = Phase.GATE
+    phase_since: float
+    step: int = 0  # index into pin.steps of the share being given
+    outcome: Outcome | None = None
+    closed_at: float | None = None
+    share: int = 0  # percent that the canary should get: the target; the weights follow
+    marker: Slot  # what the marker should say: the target
+    pool_seen: PoolReading | None = None  # the last read-back of our own write (or of the first look)
+    marker_seen: MarkerReading | None = None
+    shares: tuple[int, ...] = ()  # of the canary, in order, as read back
+    segments: tuple[Segment, ...] = ()
+    gate_successes: int = 0
+    warmed: bool = False
+    baseline_version: str | None = None  # as first seen; None = not yet seen
+    canary_failures: int = 0  # probes in a row while the baseline answered
+    baseline_failures: int = 0
+    thresholds_ms: dict[str, float] = {}
+    judged_from: tuple[int | None, ...] = ()
+    settled_until: int | None = None  # counts up to here are stored; None = none yet
+    instances: dict[str, int] = {}  # "slot/instance" -> first seen
+    pause: Pause | None = None
+    hold: Hold | None = None
+    approved: tuple[int, ...] = ()
+    rollback_possible: bool = True  # False: the old version is gone or may not be returned to
+    lowered_for_shared: bool = False  # gone back one share for a shared fault: once only
+    raised_at: float | None = None  # of our last raise
+    write_failures: int = 0  # failed attempts in a row to write the present target
+    decisions: int = 0  # how many were recorded: numbers them
+    verdict: Verdict | None = None  # the newest
+    reason: str = ""  # the newest decision's sentence
+
+    @property
+    def baseline(self) -> Slot:
+        """The slot that served when the rollout began."""
+        return self.canary.other
+
+    @property
+    def weights(self) -> Weights:
+        """What the pool should hold."""
+        return Weights.of(self.canary, self.share)
+
+    @property
+    def closed(self) -> bool:
+        """True when nothing more will be decided."""
+        return self.phase is Phase.CLOSED

@@ -1,0 +1,1 @@
+"""Moving traffic: pool weights, the marker, probes. Talks to API Management and the slots."""

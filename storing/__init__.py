@@ -1,0 +1,1 @@
+"""State that survives the process: one contract, Azure Tables and SQLite."""
