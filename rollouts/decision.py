@@ -1,64 +1,13 @@
-"""The decision: what the controller will do, and why, as a value. And the notices that tell of it."""
-
-from enum import StrEnum
+"""The decision: what the controller will do, and why, as a value."""
 
 import msgspec
 
+from analyzers.judge.counts import Rows
 from analyzers.judge.verdict import Verdict
-from rollouts.observation import Slot, Weights
+from rollouts.notice import Line as Line
+from rollouts.notice import Notice as Notice
+from rollouts.notice import NoticeKind as NoticeKind
 from rollouts.rollout import HoldReason, Outcome, Phase, Rollout
-
-
-class NoticeKind(StrEnum):
-    """What a notice is about; each has its own colour and title on the card."""
-
-    STARTED = "started"
-    RAISED = "raised"  # more traffic
-    LOWERED = "lowered"  # less traffic, not yet an end
-    SWITCHED = "switched"  # at 100, the marker moved
-    PROMOTED = "promoted"
-    ROLLED_BACK = "rolled_back"
-    REJECTED = "rejected"
-    SUPERSEDED = "superseded"
-    ABORTED = "aborted"
-    HELD = "held"
-    REMINDER = "reminder"  # still held
-    RESUMED = "resumed"
-    PAUSED = "paused"
-    NOT_CARRIED_OUT = "not_carried_out"  # decided, but the write failed twice
-    ALARM = "alarm"  # something a person must look at now
-    ADVICE = "advice"  # what it would have done
-    RECORD = "record"  # a person's act, for the channel
-
-
-class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One indicator on a card: both numbers, and the evidence against both limits."""
-
-    indicator: str
-    canary: str  # "31/400 (7.8 %)"
-    baseline: str  # "38/4100 (0.9 %)"
-    tolerated: str  # "1.7 %"
-    harm: str  # "12.3 of 5.3"
-    safe: str
-
-
-class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """A message about a decision that was stored. Carries all that a card shows; no secrets."""
-
-    id: str  # "<rollout>-<decision number>-<kind>": the same notice is never two messages
-    kind: NoticeKind
-    service: str
-    rollout: str
-    version: str
-    canary: Slot
-    at: float  # epoch seconds
-    text: str  # the sentence: the same on card and CLI
-    channels: tuple[str, ...]  # names of channels, current at the time of the decision
-    weights: Weights | None = None  # as read back; None = unknown
-    live: Slot | None = None  # as read back; None = unknown
-    lines: tuple[Line, ...] = ()
-    link: str | None = None
-    command: str | None = None  # what a person may type next
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,9 +19,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     share_before: int
     kind: NoticeKind | None  # None = nothing changed that a person must hear of
     sentence: str
-    notices: tuple[Notice, ...] = ()  # to be sent once the decision is stored
-    after_write: tuple[Notice, ...] = ()  # to be sent once pool and marker were read back as decided
+    notices: tuple[Notice, ...] = ()  # into the outbox, in the same transaction
     verdict: Verdict | None = None
     hold: HoldReason | None = None
     outcome: Outcome | None = None
     recorded: bool = True  # False: nothing changed, the decision is not worth a row of its own
+    settled: Rows | None = None  # counts that became final: stored in the same transaction

@@ -8,6 +8,14 @@ from analyzers.judge.counts import Rows
 from analyzers.judge.indicators import Indicator
 
 
+class Mode(StrEnum):
+    """How far Flex Canary may go for a service."""
+
+    OBSERVE = "observe"  # judge and record
+    ADVISE = "advise"  # and tell, with what it would have done
+    ACT = "act"  # and move traffic
+
+
 class Slot(StrEnum):
     """A function app behind the pool."""
 
@@ -60,7 +68,9 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
     healthy: bool
     version: str | None  # None = it answered without one, or not at all
-    detail: str  # what was seen, without secrets: "200 version 1.4.2", "503", "no answer in 5 s", "302 to ..."
+    detail: (
+        str  # what was seen, without secrets: "200 version 1.4.2", "503", "no answer in 5 s", "302 to ..."
+    )
     seconds: float | None = None  # time to answer; None without an answer
 
 
@@ -105,12 +115,25 @@ class Quantiles(msgspec.Struct, frozen=True, kw_only=True):
     requests: int  # warm requests they were estimated from
 
 
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What is current rather than pinned: the policy of the day and the switches."""
+
+    mode: Mode
+    off: bool = False  # `canary off`: no writes at all
+    storm: str = ""  # why raising is stopped in this workspace; "" = it is not
+    approvals: tuple[int, ...] = ()
+    channels: tuple[str, ...] = ()
+
+
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that one tick saw of one rollout's world."""
 
     pool: PoolReading | Failed
     marker: MarkerReading | Failed
-    telemetry: Counted | Failed | None  # None = not asked for: no traffic yet
+    telemetry: Counted | Failed | None  # rows since the settled ones; None = not asked for
     probes: dict[Slot, Probe]  # both slots, each tick
-    quantiles: Quantiles | None = None  # for T, where it was asked for
+    standing: Standing
+    stored: Rows | None = None  # settled rows from the store; None = none yet
+    same_hours: Rows | None = None  # baseline in the same hours of past days; None = none
+    quantiles: Quantiles | Failed | None = None  # for T; None = not asked for
     warmed: bool | None = None  # did the warm-up requests succeed; None = not sent in this tick

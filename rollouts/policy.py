@@ -3,21 +3,13 @@
 `Pin` is what a rollout keeps for its life; the rest of a ServicePolicy stays current.
 """
 
-from enum import StrEnum
 from typing import Literal
 
 import msgspec
 
 from analyzers.judge.indicators import Indicator
+from rollouts.observation import Mode as Mode
 from rollouts.observation import Slot
-
-
-class Mode(StrEnum):
-    """How far Flex Canary may go for a service."""
-
-    OBSERVE = "observe"  # judge and record
-    ADVISE = "advise"  # and tell, with what it would have done
-    ACT = "act"  # and move traffic
 
 
 class SlotConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import msgspec
 
 from analyzers.judge.counts import Segment
 from analyzers.judge.verdict import Verdict
+from rollouts.notice import Notice
 from rollouts.observation import MarkerReading, PoolReading, Slot, Weights
 from rollouts.policy import Pin
 
@@ -17,6 +18,7 @@ class Phase(StrEnum):
     STEP = "step"
     SWITCH = "switch"
     WATCH = "watch"
+    CLOSING = "closing"  # the end is decided; pool and marker are not yet read back as it wants them
     CLOSED = "closed"
 
 
@@ -59,7 +61,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     reason: HoldReason
     since: float  # epoch seconds
     detail: str
-    reminded_at: float  # of the last notice about it
+    told_at: float | None = None  # of the last notice about it; None = no channel has heard of it yet
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +71,20 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     since: float
     until: float
+
+
+class Announcement(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody says: this version is on that slot now."""
+
+    service: str
+    slot: Slot | None  # None = the idle one
+    version: str
+    deployment_id: str
+    by: str  # "event:Canary.DeploymentCompleted", "timer", "person:ada"
+    link: str | None = None
+    commit: str | None = None
+    retry: bool = False  # a version that was live or rolled back may start again
+    ask_before_rollback: bool = False
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +104,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase = Phase.GATE
     phase_since: float
     step: int = 0  # index into pin.steps of the share being given
-    outcome: Outcome | None = None
+    outcome: Outcome | None = None  # decided when closing begins
     closed_at: float | None = None
     share: int = 0  # percent that the canary should get: the target; the weights follow
     marker: Slot  # what the marker should say: the target
@@ -108,10 +124,17 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     pause: Pause | None = None
     hold: Hold | None = None
     approved: tuple[int, ...] = ()
-    rollback_possible: bool = True  # False: the old version is gone or may not be returned to
+    rollback_possible: bool = True  # False: the old version is gone, a rollback must be asked for
     lowered_for_shared: bool = False  # gone back one share for a shared fault: once only
     raised_at: float | None = None  # of our last raise
+    clock_from: float | None = None  # the deadline of the step counts from here; holds move it on
+    looked_at: float | None = None  # when the pool was last read with the weights of the open segment
     write_failures: int = 0  # failed attempts in a row to write the present target
+    write_error: str = ""  # of the last failed attempt
+    pending: tuple[Notice, ...] = ()  # to be told when pool and marker are read back as decided
+    successor: Announcement | None = None  # the newer version that superseded this one
+    harmful_at: float | None = None  # when it was first found harmful: storms are counted by it
+    advised: str = ""  # the last advice given (modes observe and advise): told once, not each tick
     decisions: int = 0  # how many were recorded: numbers them
     verdict: Verdict | None = None  # the newest
     reason: str = ""  # the newest decision's sentence
