@@ -12,7 +12,7 @@ MAX_BODY_BYTES = 64 * 1024 * 12  # Tables: 64 KiB a property, 1 MiB an entity; t
 MAX_WRITES = 100  # operations of one entity-group transaction
 MAX_TRANSACTION_BYTES = 4 * 1024 * 1024  # a transaction's payload
 MAX_KEY_CHARACTERS = 512  # 1 KiB in UTF-16
-FORBIDDEN_IN_KEYS = "/\\#?"  # and control characters
+FORBIDDEN_IN_KEYS = "/\\#?%"  # and all but printable ASCII, so that both stores sort alike
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -24,7 +24,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Put(msgspec.Struct, frozen=True):
-    """Write one record: insert (etag None), replace exactly what was read (etag), or whatever is there (ANY)."""
+    """Write one record: insert (etag None), replace what was read (etag), or whatever is there (ANY)."""
 
     key: str
     body: bytes
@@ -51,7 +51,7 @@ class Store(Protocol):
         """Records whose key starts with `prefix` and sorts after `after`, in key order."""
 
     def commit(self, partition: str, writes: Sequence[Put | Delete]) -> dict[str, str]:
-        """All or nothing; the new ETag of every key put. At most MAX_WRITES, one partition, one write a key."""
+        """All or nothing; the new ETag of every key put. At most MAX_WRITES, one write a key."""
 
     def close(self) -> None:
         """Let go of connections."""
