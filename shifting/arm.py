@@ -129,6 +129,7 @@ class ArmClients:
                     base_url=self._arm_url,
                     api_version=API_VERSION,
                     retry_total=0,
+                    raw_response_hook=_must_be_json,
                     connection_timeout=self._timeout_seconds,
                     read_timeout=self._timeout_seconds,
                 )
@@ -211,14 +212,21 @@ class ArmClients:
 
 def keep_raw(pipeline_response: Any, _model: object, headers: dict[str, str]) -> Raw:
     """The `cls` of a GET: the text itself and the ETag, which the SDK's models drop."""
+    body = json.loads(pipeline_response.http_response.text())
+    return Raw(body=body if isinstance(body, dict) else {}, etag=headers.get("ETag") or "")
+
+
+def _must_be_json(pipeline_response: Any) -> None:
+    """A page of HTML with status 200 comes from a proxy; the SDK would call it a field of a wrong type."""
     from azure.core.exceptions import DecodeError
 
     response = pipeline_response.http_response
+    if response.status_code not in (200, 201) or response.request.method not in ("GET", "PUT"):
+        return
     try:
-        body = json.loads(response.text())
+        json.loads(response.text())
     except ValueError as error:
         raise DecodeError("not JSON", response=response) from error
-    return Raw(body=body if isinstance(body, dict) else {}, etag=headers.get("ETag") or "")
 
 
 def translate(error: "AzureError", asked: Asked, now: float) -> Conflict | Misconfigured | Unavailable:

@@ -140,7 +140,7 @@ def _session(connections: list[Any]) -> "Session":
 
     class Recording(HTTPAdapter):
         def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-            pool = super().get_connection_with_tls_context(*args, **kwargs)
+            pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
 
             class Connection(pool.ConnectionCls):  # type: ignore[misc, name-defined]  # http or https, as asked
                 def connect(self) -> None:

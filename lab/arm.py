@@ -1,0 +1,451 @@
+"""Azure Resource Manager for one machine: backends, pools and named values of API Management.
+
+It refuses what the published REST definition (2024-05-01) refuses, keeps fields that it does not know, forgets
+those that a PUT leaves out, and changes an ETag with every write. What goes wrong is switched on by `break_with`.
+"""
+
+import asyncio
+import copy
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from aiohttp import web
+
+from lab import tokens
+
+AUDIENCE = "https://management.azure.com"
+API_VERSIONS = ("2024-05-01",)
+POOL_LIMIT = 30  # members of a pool
+PATH = re.compile(
+    r"(?P<service>/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ApiManagement/service/[^/]+)"
+    r"/(?P<kind>backends|namedValues|operationresults)/(?P<name>[^/]+)",
+    re.IGNORECASE,
+)
+
+
+class Break(StrEnum):
+    """What happens instead of, or after, the work of a request."""
+
+    STATUS = "status"  # refused with `status`; nothing is applied
+    STATUS_AFTER = "status_after"  # applied, then answered with `status` all the same
+    DROP = "drop"  # the connection ends without an answer; nothing is applied
+    DROP_AFTER = "drop_after"  # applied, then the connection ends without an answer
+    HANG = "hang"  # no answer for `seconds`; nothing is applied
+    HANG_AFTER = "hang_after"  # applied, then no answer for `seconds`
+    JUNK = "junk"  # 200 with a page of HTML, as a proxy in between would answer
+    MEDDLE = "meddle"  # somebody else writes first (`meddle`); then the request is handled as usual
+    OPERATION = "operation"  # accepted, and the long-running operation ends Failed without having written
+    STUCK = "stuck"  # accepted, and the long-running operation never ends
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What to break: requests of `method` ("" = any) whose path holds `path`, the next `times` of them."""
+
+    kind: Break
+    method: str = ""
+    path: str = ""
+    times: int | None = None  # None = until it is mended
+    status: int = 503
+    code: str = "ServiceUnavailable"
+    message: str = "switched on in the lab"
+    retry_after: str | None = None  # the header as it is sent; None = no header
+    seconds: float = 30.0
+    meddle: Callable[[], None] | None = None  # None = the resource is written as it is, so its ETag changes
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it arrived, without its token."""
+
+    method: str
+    path: str
+    api_version: str
+    if_match: str | None
+    body: Any  # parsed JSON; None = there was none
+    status: int | None  # None = no answer was given
+
+
+@dataclass
+class _Resource:
+    path: str  # as it was written, with its letter case
+    properties: dict[str, Any]
+    etag: str
+
+
+@dataclass
+class _Operation:
+    resource: str
+    due: float  # epoch seconds
+    properties: dict[str, Any] | None  # None = it fails
+    final: str  # where its result is
+
+
+@dataclass
+class _Switched:
+    fault: Fault
+    left: int | None
+    number: int
+
+
+@dataclass
+class _RefusalError(Exception):
+    status: int
+    code: str
+    message: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Arm:
+    """The state and its server. Every method may be called from any thread, while it serves or before."""
+
+    def __init__(self, *, operation_seconds: float = 0.05, check_tokens: bool = True) -> None:
+        self.operation_seconds = operation_seconds
+        self._check_tokens = check_tokens
+        self._lock = threading.RLock()
+        self._resources: dict[str, _Resource] = {}
+        self._operations: dict[str, _Operation] = {}
+        self._faults: list[_Switched] = []
+        self._requests: list[Request] = []
+        self._count = 0
+
+    def app(self) -> web.Application:
+        """Serve it with https: the SDK sends no token over plain http."""
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        return app
+
+    # What a person or a template does.
+
+    def backend(self, service: str, name: str, properties: Mapping[str, Any] | None = None) -> str:
+        """Make or replace a single backend; returns its ARM id."""
+        given = properties or {"url": f"https://{name}.example", "protocol": "http", "type": "Single"}
+        return self._put(f"{service}/backends/{name}", given)
+
+    def pool(self, service: str, name: str, weights: Mapping[str, int | None], **extra: Any) -> str:
+        """Make or replace a pool of backends with these weights (None = without one); returns its ARM id.
+
+        `extra` are further fields of `properties.pool`, such as those of later api-versions.
+        """
+        members: list[dict[str, Any]] = [
+            {"id": f"{service}/backends/{member}"} | ({} if weight is None else {"weight": weight, "priority": 1})
+            for member, weight in weights.items()
+        ]
+        inner = {"services": members} | extra
+        return self._put(f"{service}/backends/{name}", {"type": "Pool", "pool": inner})
+
+    def named_value(self, service: str, name: str, value: str, *, secret: bool = False) -> str:
+        """Make or replace a named value; returns its ARM id."""
+        return self._put(f"{service}/namedValues/{name}", {"displayName": name, "value": value, "secret": secret})
+
+    def set_properties(self, arm_id: str, properties: Mapping[str, Any]) -> None:
+        """Replace a resource's properties with anything, however wrong."""
+        self._put(arm_id, properties)
+
+    def set_weights(self, pool: str, weights: Mapping[str, int]) -> None:
+        """A person changes weights in the portal: by backend name; the others keep theirs."""
+        with self._lock:
+            properties = copy.deepcopy(self._found(pool).properties)
+            for member in properties["pool"]["services"]:
+                name = member["id"].rsplit("/", 1)[-1]
+                member["weight"] = weights.get(name, member.get("weight"))
+            self._put(pool, properties)
+
+    def set_value(self, named_value: str, value: str) -> None:
+        """A person changes a named value in the portal."""
+        with self._lock:
+            self._put(named_value, self._found(named_value).properties | {"value": value})
+
+    def delete(self, arm_id: str) -> None:
+        """A person deletes it."""
+        with self._lock:
+            del self._resources[arm_id.lower()]
+
+    # What is so now.
+
+    def weights(self, pool: str) -> dict[str, int | None]:
+        """By backend name, as stored."""
+        return {
+            member["id"].rsplit("/", 1)[-1]: member.get("weight")
+            for member in self.properties(pool)["pool"]["services"]
+        }
+
+    def value(self, named_value: str) -> str:
+        """The named value's value, as stored."""
+        return str(self.properties(named_value)["value"])
+
+    def properties(self, arm_id: str) -> dict[str, Any]:
+        """A copy of a resource's properties, as stored."""
+        with self._lock:
+            self._settle()
+            return copy.deepcopy(self._found(arm_id).properties)
+
+    def etag(self, arm_id: str) -> str:
+        """The resource's ETag now."""
+        with self._lock:
+            self._settle()
+            return self._found(arm_id).etag
+
+    def requests(self, method: str = "", path: str = "") -> list[Request]:
+        """What arrived so far, in order: of this method ("" = any), with `path` in its path."""
+        with self._lock:
+            return [
+                request
+                for request in self._requests
+                if method in ("", request.method) and path.lower() in request.path.lower()
+            ]
+
+    # What goes wrong.
+
+    def break_with(self, fault: Fault) -> int:
+        """Switch a fault on; the number mends it. Of several that fit a request, the first switched on acts."""
+        with self._lock:
+            self._count += 1
+            self._faults.append(_Switched(fault, fault.times, self._count))
+            return self._count
+
+    def mend(self, number: int | None = None) -> None:
+        """Switch a fault off; None = all of them."""
+        with self._lock:
+            self._faults = [fault for fault in self._faults if number not in (None, fault.number)]
+
+    # Serving.
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        text = await request.text()
+        fault = self._take(request.method, request.path)
+        kind = fault.kind if fault else None
+        answer: web.Response | None = None
+        if fault and kind is Break.MEDDLE:
+            self._meddle(fault, request.path)
+        if kind not in (Break.STATUS, Break.DROP, Break.HANG, Break.JUNK):
+            answer = self._work(request, text, kind)
+        silent = kind in (Break.DROP, Break.DROP_AFTER, Break.HANG, Break.HANG_AFTER)
+        if fault and kind in (Break.STATUS, Break.STATUS_AFTER):
+            headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
+            answer = _error(_RefusalError(fault.status, fault.code, fault.message, headers))
+        elif kind is Break.JUNK:
+            answer = web.Response(text="<html><body>Welcome</body></html>", content_type="text/html")
+        self._note(request, text, None if silent or answer is None else answer.status)
+        if fault and kind in (Break.HANG, Break.HANG_AFTER):
+            await asyncio.sleep(fault.seconds)
+        if silent or answer is None:
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()  # goes nowhere: the connection has ended
+        return answer
+
+    def _take(self, method: str, path: str) -> Fault | None:
+        with self._lock:
+            for switched in self._faults:
+                fault = switched.fault
+                if fault.method in ("", method) and fault.path.lower() in path.lower():
+                    if switched.left is not None:
+                        switched.left -= 1
+                        if switched.left <= 0:
+                            self._faults.remove(switched)
+                    return fault
+            return None
+
+    def _meddle(self, fault: Fault, path: str) -> None:
+        if fault.meddle is not None:
+            fault.meddle()
+            return
+        with self._lock:
+            self._put(path, self._found(path).properties)
+
+    def _note(self, request: web.Request, text: str, status: int | None) -> None:
+        try:
+            body = json.loads(text) if text else None
+        except ValueError:
+            body = text
+        with self._lock:
+            self._requests.append(
+                Request(
+                    request.method,
+                    request.path,
+                    request.query.get("api-version", ""),
+                    request.headers.get("If-Match"),
+                    body,
+                    status,
+                )
+            )
+
+    def _work(self, request: web.Request, text: str, kind: Break | None) -> web.Response:
+        try:
+            words = self._admitted(request)
+            with self._lock:
+                self._settle()
+                if words["kind"].lower() == "operationresults":
+                    return self._poll(words["name"])
+                return self._resource(request, words, text, kind)
+        except _RefusalError as refusal:
+            return _error(refusal)
+
+    def _admitted(self, request: web.Request) -> dict[str, str]:
+        reason = tokens.wrong(request.headers.get("Authorization"), AUDIENCE) if self._check_tokens else None
+        if reason is not None:
+            challenge = {"WWW-Authenticate": f'Bearer authorization_uri="https://login.example", error="{reason}"'}
+            raise _RefusalError(401, "AuthenticationFailed", f"Authentication failed: {reason}.", challenge)
+        version = request.query.get("api-version")
+        if not version:
+            message = "The api-version query parameter (?api-version=) is required for all requests."
+            raise _RefusalError(400, "MissingApiVersionParameter", message)
+        if version not in API_VERSIONS:
+            message = f"No registered resource provider for API version '{version}'."
+            raise _RefusalError(400, "NoRegisteredProviderFound", message)
+        words = PATH.fullmatch(request.path)
+        if words is None:
+            raise _RefusalError(404, "InvalidResourceType", "The resource type could not be found.")
+        return words.groupdict()
+
+    def _resource(self, request: web.Request, words: dict[str, str], text: str, kind: Break | None) -> web.Response:
+        path = request.path
+        found = self._resources.get(path.lower())
+        if request.method in ("GET", "HEAD"):
+            return self._shown(self._known(found, words), empty=request.method == "HEAD")
+        if request.method not in ("PUT", "PATCH"):
+            raise _RefusalError(405, "MethodNotAllowed", "The lab's ARM knows GET, HEAD, PUT and PATCH.")
+        if request.method == "PATCH":
+            found = self._known(found, words)
+        _matched(request.headers.get("If-Match"), found)
+        given = _properties(text)
+        properties = given if request.method == "PUT" or found is None else found.properties | given
+        if words["kind"].lower() == "namedvalues":
+            return self._begin(request, path, properties, kind)
+        if properties.get("type") == "Pool":
+            self._check_pool(words["service"], properties)
+        self._put(path, properties)
+        return self._shown(self._resources[path.lower()], status=201 if found is None else 200)
+
+    def _begin(self, request: web.Request, path: str, properties: dict[str, Any], kind: Break | None) -> web.Response:
+        """A named value is written by an operation: PUT names it by Azure-AsyncOperation, PATCH by Location."""
+        self._count += 1
+        number = f"op{self._count}"
+        due = float("inf") if kind is Break.STUCK else time.time() + self.operation_seconds
+        result = None if kind is Break.OPERATION else properties
+        self._operations[number] = _Operation(path.lower(), due, result, path)
+        service = path[: path.lower().index("/namedvalues/")]
+        where = f"{request.url.origin()}{service}/operationresults/{number}?api-version={API_VERSIONS[0]}"
+        if request.method == "PATCH":
+            return web.Response(status=202, headers={"Location": where})
+        shown = {"id": path, "properties": _public(properties) | {"provisioningState": "InProgress"}}
+        return web.json_response(shown, status=201, headers={"Azure-AsyncOperation": where})
+
+    def _poll(self, number: str) -> web.Response:
+        operation = self._operations.get(number)
+        if operation is None:
+            raise _RefusalError(404, "ResourceNotFound", "There is no such operation.")
+        if operation.due > time.time():
+            return web.json_response({"id": number, "status": "InProgress"}, status=202)
+        if operation.properties is None:
+            error = {"code": "OperationFailed", "message": "switched on in the lab"}
+            return web.json_response({"id": number, "status": "Failed", "error": error})
+        shown = self._resources[operation.resource]
+        body = {"status": "Succeeded"} | _body(shown)
+        return web.json_response(body, headers={"ETag": shown.etag})
+
+    def _settle(self) -> None:
+        """Write what operations were due to write; each writes once."""
+        for operation in self._operations.values():
+            if operation.properties is not None and operation.final and operation.due <= time.time():
+                self._put(operation.final, operation.properties)
+                operation.final = ""
+
+    def _shown(self, resource: _Resource, *, status: int = 200, empty: bool = False) -> web.Response:
+        headers = {"ETag": resource.etag}
+        if empty:
+            return web.Response(status=status, headers=headers)
+        return web.json_response(_body(resource), status=status, headers=headers)
+
+    def _known(self, found: _Resource | None, words: dict[str, str]) -> _Resource:
+        if found is None:
+            raise _RefusalError(404, "ResourceNotFound", f"{words['kind'].capitalize()} not found.")
+        return found
+
+    def _check_pool(self, service: str, properties: dict[str, Any]) -> None:
+        for name in ("url", "protocol"):
+            if name in properties:
+                # The service refuses a value; that it refuses null as well is the lab's own caution.
+                raise _invalid(f"{name.capitalize()} is not supported for backend pool.")
+        inner = properties.get("pool")
+        services = inner.get("services") if isinstance(inner, dict) else None
+        if not isinstance(services, list) or not 1 <= len(services) <= POOL_LIMIT:
+            raise _invalid("Invalid field 'pool.services' specified")
+        for number, member in enumerate(services):
+            given = member.get("id", "") if isinstance(member, dict) else ""
+            found = self._resources.get(str(given).lower())
+            if found is None or not str(given).lower().startswith(f"{service}/backends/".lower()):
+                raise _invalid(f"Invalid field 'pool.services[{number}].id' specified")
+            if found.properties.get("type") == "Pool":
+                raise _invalid(f"Backend pool cannot be a member of a pool: 'pool.services[{number}].id'")
+            for name in ("weight", "priority"):
+                if not _in_range(member.get(name)):
+                    raise _invalid(f"Invalid field 'pool.services[{number}].{name}' specified")
+
+    def _put(self, path: str, properties: Mapping[str, Any]) -> str:
+        with self._lock:
+            self._count += 1
+            known = self._resources.get(path.lower())
+            kept = known.path if known else path
+            etag = f'"AAAAAAAA{self._count:06X}="'
+            self._resources[path.lower()] = _Resource(kept, copy.deepcopy(dict(properties)), etag)
+            return kept
+
+    def _found(self, arm_id: str) -> _Resource:
+        return self._resources[arm_id.lower()]
+
+
+def _matched(if_match: str | None, found: _Resource | None) -> None:
+    if if_match is None and found is not None:
+        # "Not required when creating an entity, but required when updating an entity" (If-Match, REST reference).
+        raise _invalid("If-Match is required when updating an entity.")
+    if if_match not in (None, "*") and (found is None or found.etag != if_match):
+        raise _RefusalError(412, "PreconditionFailed", "Resource was modified since last retrieval.")
+
+
+def _properties(text: str) -> dict[str, Any]:
+    try:
+        properties = json.loads(text)["properties"]
+    except (ValueError, LookupError, TypeError):
+        properties = None
+    if not isinstance(properties, dict):
+        raise _invalid("The request body is not valid.")
+    return properties
+
+
+def _body(resource: _Resource) -> dict[str, Any]:
+    """As a GET shows it: a pool's title, url and protocol are null, a secret's value is not shown."""
+    properties = _public(resource.properties)
+    kind = "namedValues" if "/namedvalues/" in resource.path.lower() else "backends"
+    if properties.get("type") == "Pool":
+        properties = {"title": None, "url": None, "protocol": None} | properties
+    return {
+        "id": resource.path,
+        "type": f"Microsoft.ApiManagement/service/{kind}",
+        "name": resource.path.rsplit("/", 1)[-1],
+        "properties": properties,
+    }
+
+
+def _public(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in properties.items() if not (properties.get("secret") and name == "value")}
+
+
+def _in_range(number: object) -> bool:
+    return number is None or (type(number) is int and 0 <= number <= 100)
+
+
+def _invalid(message: str) -> _RefusalError:
+    return _RefusalError(400, "ValidationError", message)
+
+
+def _error(refusal: _RefusalError) -> web.Response:
+    body = {"error": {"code": refusal.code, "message": refusal.message}}
+    return web.json_response(body, status=refusal.status, headers=refusal.headers)
