@@ -68,9 +68,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
     healthy: bool
     version: str | None  # None = it answered without one, or not at all
-    detail: (
-        str  # what was seen, without secrets: "200 version 1.4.2", "503", "no answer in 5 s", "302 to ..."
-    )
+    detail: str  # what was seen, without secrets: "200 version 1.4.2", "503", "no answer in 5 s", "302 to ..."
     seconds: float | None = None  # time to answer; None without an answer
 
 
@@ -106,6 +104,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: Rows
     ignored: int = 0  # rows that could not be (null or negative duration, a time in the future): shown
+    first_seen: dict[str, int] = {}  # instance -> first appearance, epoch seconds: the next Scope.instances
 
 
 class Quantiles(msgspec.Struct, frozen=True, kw_only=True):

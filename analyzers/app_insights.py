@@ -1,0 +1,487 @@
+"""Counts requests in Application Insights (AppRequests of a Log Analytics workspace).
+
+Every question ends in counts, whole, or in `Failed` with what to do: a partial answer, a throttled or broken
+query is never a count of zero. One query answers all scopes of a workspace; where the service refuses it, the
+group is halved until the scope that breaks it stands alone, so that it blinds nobody else.
+
+What an own query (an indicator of kind `query`) must return, one line per group of requests:
+    role_name (string): AppRoleName        instance (string): AppRoleInstance
+    operation (string): OperationName      interval (datetime): start of the interval
+    rows (long): stored rows               bad (long): how many of them are bad
+It may use the names _startTime, _endTime, _interval and _roles (see app_insights_kql.own), for example
+    AppRequests
+    | where TimeGenerated >= _startTime and TimeGenerated < _endTime and AppRoleName in~ (_roles)
+    | summarize rows = count(), bad = countif(Properties.declined == "true")
+        by role_name = AppRoleName, instance = AppRoleInstance, operation = OperationName,
+           interval = bin(TimeGenerated, _interval)
+Its `bad` counts against the rows of the main query at the same place. Bad rows beyond those (of excluded
+routes, of other tables) are ignored and shown; where no line meets any counted row, the scope has Failed.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
+
+from analyzers import app_insights_kql as kql
+from analyzers.judge.counts import REST, CountsError, Role, Row, Rows
+from analyzers.judge.indicators import Indicator, IndicatorKind
+from rollouts.observation import Counted, Failed, Quantiles, Scope
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+    from azure.core.exceptions import HttpResponseError
+    from azure.monitor.query import LogsQueryClient
+
+AUDIENCE = "https://api.loganalytics.io"  # of the token; the client's default would be the endpoint's own
+ATTEMPTS = 3  # per query
+WAIT_SECONDS = 8.0  # of all waits of one look: a tick must end before the next begins
+QUERIES_LIMIT = 32  # per look: to find two broken scopes of fifty takes 23, three 30
+READ_SECONDS = 30.0  # until a query that does not answer is given up
+CONNECT_SECONDS = 5.0
+DETAIL_LIMIT = 300  # characters of the service's own message in ours
+OWN_COLUMNS = ("role_name", "instance", "operation", "interval", "rows", "bad")
+
+Line = dict[str, Any]  # one line of an answer, by column
+Span = tuple[datetime, datetime]
+Place = tuple[Role, int, str, str]  # role, interval, instance, operation: what a Row counts
+
+
+class _AgainError(Exception):
+    """The service says no for now; `after` is its Retry-After in seconds, None when it named none."""
+
+    def __init__(self, detail: str, after: float | None = None) -> None:
+        super().__init__(detail)
+        self.after = after
+
+
+class _BrokenError(Exception):
+    """The service refuses this very text: a smaller one may pass."""
+
+
+class _RefusedError(Exception):
+    """No text will do better: a missing role, an unknown workspace (permanent), a partial answer (not)."""
+
+    def __init__(self, detail: str, *, permanent: bool) -> None:
+        super().__init__(detail)
+        self.permanent = permanent
+
+
+class _MisshapenError(Exception):
+    """The answer does not have the columns or values that were asked for."""
+
+
+class AppInsights:
+    """The telemetry source over the Log Analytics query API (controller.seams.TelemetrySource)."""
+
+    def __init__(
+        self,
+        logs_url: str,
+        credential_factory: "Callable[[], TokenCredential]",
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        wait_seconds: float = WAIT_SECONDS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self._logs_url = logs_url
+        self._credential_factory = credential_factory
+        self._sleep = sleep
+        self._wait_seconds = wait_seconds
+        self._read_seconds = read_seconds
+        self._client: LogsQueryClient | None = None  # None = nothing was asked yet
+
+    def counts(self, workspace: str, scopes: Sequence[Scope], now: float) -> dict[str, Counted | Failed]:
+        """One query for all scopes; by rollout id. A broken scope is found by halving and fails alone."""
+        look = self._look(workspace, now)
+        sound: list[Scope] = []
+        for scope in scopes:
+            problem = _problem(scope)
+            if problem is None:
+                sound.append(scope)
+            else:
+                look.outcomes[scope.rollout] = _failed(problem, permanent=True)
+        own = {scope.rollout: look.own(scope) for scope in sound}  # first: what is judged later is no less
+        sound = [scope for scope in sound if scope.rollout not in look.outcomes]
+        for scope, lines in look.lines(sound, now):
+            look.outcomes[scope.rollout] = _counted(scope, lines, own[scope.rollout])
+        return look.outcomes
+
+    def quantiles(self, workspace: str, scope: Scope, quantiles: Sequence[float]) -> Quantiles | Failed:
+        """The baseline's own latency quantiles over [since, until), warm rows only; none without rows."""
+        alone = msgspec.structs.replace(scope, canary_role="")
+        problem = _problem(alone)
+        if problem is not None:
+            return _failed(problem, permanent=True)
+        try:
+            lines = self._look(workspace, None).ask(kql.quantiles(alone, quantiles), kql.span([alone]))
+            requests = _whole(lines[0], "requests") if lines else 0
+            found = {q: lines[0][f"q_{n}"] for n, q in enumerate(quantiles, 1)} if requests else {}
+        except _AgainError as error:
+            return _failed(str(error))
+        except _RefusedError as error:
+            return _failed(str(error), permanent=error.permanent)
+        except (_BrokenError, _MisshapenError, KeyError) as error:
+            return _failed(f"the quantiles of {scope.baseline_role}: {error}", permanent=True)
+        milliseconds = {q: float(value) for q, value in found.items() if isinstance(value, int | float)}
+        return Quantiles(milliseconds=milliseconds, requests=requests)
+
+    def _look(self, workspace: str, now: float | None) -> "_Look":
+        return _Look(lambda text, span: self._once(workspace, text, span), self._sleep, self._wait_seconds, now)
+
+    def _once(self, workspace: str, text: str, span: Span) -> list[Line]:
+        """One request: the whole answer, or the error that says what to do next."""
+        from azure.core import exceptions as azure
+        from azure.monitor.query import LogsQueryPartialResult
+
+        where = f"workspace {workspace}"
+        try:
+            answer = self._connected().query_workspace(
+                workspace, text, timespan=span, server_timeout=int(self._read_seconds)
+            )
+        except azure.HttpResponseError as error:
+            raise _translated(error, workspace) from error
+        except azure.ClientAuthenticationError as error:
+            raise _RefusedError(
+                f"{where}: no token ({_short(error)}): check the function app's managed identity and AZURE_CLIENT_ID",
+                permanent=True,
+            ) from error
+        except azure.ServiceResponseTimeoutError as error:
+            raise _RefusedError(
+                f"{where}: no answer in {self._read_seconds:g} s; asked again at the next tick", permanent=False
+            ) from error
+        except azure.AzureError as error:
+            raise _AgainError(f"{where}: {self._logs_url} was not reached ({_short(error)})") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:  # the client reads without checking
+            raise _RefusedError(f"{where}: the answer is not that of a log query", permanent=False) from error
+        if isinstance(answer, LogsQueryPartialResult):
+            raise _RefusedError(
+                f"{where}: only a part of the answer came ({_short(answer.partial_error)}); a part is not counted",
+                permanent=False,
+            )
+        if not answer.tables:
+            raise _RefusedError(f"{where}: the answer holds no table", permanent=False)
+        table = answer.tables[0]
+        return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+
+    def _connected(self) -> "LogsQueryClient":
+        if self._client is None:
+            from azure.monitor.query import LogsQueryClient
+
+            self._client = LogsQueryClient(
+                self._credential_factory(),
+                endpoint=self._logs_url,
+                audience=AUDIENCE,
+                retry_total=0,
+                read_timeout=self._read_seconds,
+                connection_timeout=CONNECT_SECONDS,
+            )
+        return self._client
+
+
+class _Look:
+    """One look at a workspace: its queries, the seconds it waited, and what became of each scope."""
+
+    def __init__(
+        self,
+        once: Callable[[str, Span], list[Line]],
+        sleep: Callable[[float], None],
+        wait_seconds: float,
+        now: float | None,
+    ) -> None:
+        self._once = once
+        self._sleep = sleep
+        self._wait_seconds = wait_seconds  # that are left
+        self._now = now  # None = nobody asks when to come back
+        self._waited = 0.0
+        self._given_up: _AgainError | None = None  # the service said no until the budget was spent
+        self.outcomes: dict[str, Counted | Failed] = {}
+
+    def ask(self, text: str, span: Span) -> list[Line]:
+        """The whole answer; waits and asks again while the service says "for now" and the budget lasts."""
+        if self._given_up is not None:
+            raise self._given_up
+        retrying = Retrying(
+            retry=retry_if_exception_type(_AgainError),
+            stop=lambda state: state.attempt_number >= ATTEMPTS or _wait(state) > self._wait_seconds,
+            wait=_wait,
+            sleep=self._pause,
+            reraise=True,
+        )
+        try:
+            lines: list[Line] = retrying(self._once, text, span)
+        except _AgainError as error:
+            self._given_up = error
+            raise
+        if len(lines) >= kql.ROW_LIMIT:
+            raise _BrokenError(
+                f"the answer has {kql.ROW_LIMIT} lines or more and would be cut: count fewer operations"
+                " (expert.operations, critical_operations) or take a longer expert.interval"
+            )
+        return lines
+
+    def _pause(self, seconds: float) -> None:
+        self._wait_seconds -= seconds
+        self._waited += seconds
+        self._sleep(seconds)
+
+    def own(self, scope: Scope) -> dict[str, list[Line]]:
+        """The answers of the scope's own queries, by indicator; a failure is noted as the scope's outcome."""
+        answers: dict[str, list[Line]] = {}
+        for indicator in scope.indicators:
+            if indicator.kind is not IndicatorKind.QUERY:
+                continue
+            try:
+                answers[indicator.name] = self.ask(kql.own(scope, indicator), kql.span([scope]))
+                _check_own(indicator, answers[indicator.name])
+            except (_BrokenError, _MisshapenError) as error:
+                self._note([scope], f"indicators.{indicator.name}.query: {error}", permanent=True)
+            except _AgainError as error:
+                self._note([scope], str(error), after=error.after)
+            except _RefusedError as error:
+                self._note([scope], str(error), permanent=error.permanent)
+        return answers
+
+    def lines(self, scopes: Sequence[Scope], now: float) -> Iterator[tuple[Scope, list[Line]]]:
+        """Each scope with its lines of the common query; scopes that have none Failed in `outcomes`."""
+        groups = [list(scopes)] if scopes else []
+        queries = 0
+        while groups:
+            group = groups.pop()
+            text = kql.counting(group, now)
+            if len(text) > kql.CHARACTER_LIMIT and len(group) > 1:
+                groups += _halves(group)
+                continue
+            if queries >= QUERIES_LIMIT:
+                self._note(group, f"{queries} queries were spent on finding broken ones: asked at the next tick")
+                continue
+            queries += 1
+            try:
+                yield from _by_scope(group, self.ask(text, kql.span(group, now)))
+            except _AgainError as error:
+                self._note(group, str(error), after=error.after)
+            except _RefusedError as error:
+                self._note(group, str(error), permanent=error.permanent)
+            except _MisshapenError as error:
+                self._note(group, str(error), permanent=True)
+            except _BrokenError as error:
+                if len(group) > 1 and (len(group) < len(scopes) or self._blames_a_scope(group, now)):
+                    groups += _halves(group)
+                else:
+                    self._note(group, str(error), permanent=True)
+
+    def _blames_a_scope(self, group: Sequence[Scope], now: float) -> bool:
+        """False when even the question about no scope is refused: then halving cannot help."""
+        try:
+            self.ask(kql.counting([], now), kql.span(group, now))
+        except _BrokenError:
+            return False
+        except (_AgainError, _RefusedError):
+            return True  # the halves will be told the same
+        return True
+
+    def _note(
+        self, scopes: Sequence[Scope], detail: str, *, permanent: bool = False, after: float | None = None
+    ) -> None:
+        retry_at = None if after is None or self._now is None else self._now + self._waited + after
+        for scope in scopes:
+            self.outcomes[scope.rollout] = _failed(detail, permanent=permanent, retry_at=retry_at)
+
+
+def _wait(state: RetryCallState) -> float:
+    """Seconds until the next attempt: the service's own wish, else 0.5, 1, 2."""
+    error = state.outcome.exception() if state.outcome else None
+    after = error.after if isinstance(error, _AgainError) else None
+    return float(0.5 * 2 ** (state.attempt_number - 1)) if after is None else after
+
+
+def _failed(detail: str, *, permanent: bool = False, retry_at: float | None = None) -> Failed:
+    return Failed(what="telemetry", detail=detail, permanent=permanent, retry_at=retry_at)
+
+
+def _halves(group: list[Scope]) -> list[list[Scope]]:
+    middle = len(group) // 2
+    return [group[middle:], group[:middle]]
+
+
+def _problem(scope: Scope) -> str | None:
+    """Why the scope cannot be asked at all; None when it can."""
+    if not scope.baseline_role:
+        return "slots.*.role_name is empty: write the AppRoleName of the function app"
+    if scope.canary_role.lower() == scope.baseline_role.lower():
+        return (
+            f"both slots have the role_name {scope.baseline_role!r}: their rows cannot be told apart; give each"
+            " function app its own WEBSITE_CLOUD_ROLENAME"
+        )
+    for text in (scope.canary_role, scope.baseline_role, *scope.critical_operations, *scope.excluded_routes):
+        if not kql.quotable(text):
+            return f"{text!r} holds a control character: no query can name it; write it without"
+    if scope.until <= scope.since or scope.interval_seconds < 1:
+        return f"the window from {scope.since} to {scope.until} holds no interval of {scope.interval_seconds} s"
+    return None
+
+
+def _translated(error: "HttpResponseError", workspace: str) -> Exception:
+    """What an HTTP error of the query API means for us."""
+    status = error.status_code or 0
+    detail = f"workspace {workspace}: {status} {_innermost(error)}"
+    if status in (401, 403):
+        return _RefusedError(
+            f"{detail}; give the function app's identity the role 'Log Analytics Data Reader' on the workspace",
+            permanent=True,
+        )
+    if status == 404:
+        return _RefusedError(f"{detail}; check services.*.workspace (the workspace id, a guid)", permanent=True)
+    if status in (408, 429) or status >= 500:
+        return _AgainError(detail, _retry_after(error))
+    if status in (400, 413):
+        return _BrokenError(detail)
+    return _RefusedError(detail, permanent=False)
+
+
+def _retry_after(error: "HttpResponseError") -> float | None:
+    """Seconds that the service asks to wait; None when it does not say, or not so that it can be read."""
+    headers = getattr(error.response, "headers", {})
+    text = headers.get("Retry-After", "").strip()
+    if text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - parsedate_to_datetime(headers["Date"])).total_seconds())
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+def _innermost(error: "HttpResponseError") -> str:
+    """The service's most telling message: errors lie in each other, the innermost names the column."""
+    found = error.error
+    if found is None:
+        return _cut(error.reason or "")
+    parts = [f"{found.code}: {found.message}"]
+    inner = getattr(found, "innererror", None)
+    while isinstance(inner, dict):
+        parts.append(f"{inner.get('code', '')}: {inner.get('message', '')}")
+        inner = inner.get("innererror")
+    return _cut(parts[0] if len(parts) == 1 else f"{found.code}: {parts[-1]}")
+
+
+def _short(error: object) -> str:
+    return _cut(str(getattr(error, "message", None) or error))
+
+
+def _cut(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= DETAIL_LIMIT else line[:DETAIL_LIMIT] + "..."
+
+
+def _whole(line: Line, column: str) -> int:
+    """A count out of an answer; _MisshapenError names the column and what is there."""
+    if column not in line:
+        raise _MisshapenError(f"the answer has no column {column!r}; it has {', '.join(line)}")
+    value = line[column]
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise _MisshapenError(f"column {column!r} holds {value!r}: it must be a whole number, not negative")
+    return value
+
+
+def _by_scope(group: Sequence[Scope], lines: Sequence[Line]) -> list[tuple[Scope, list[Line]]]:
+    sorted_out: list[list[Line]] = [[] for _ in group]
+    for line in lines:
+        number = _whole(line, "scope")
+        if number >= len(group):
+            raise _MisshapenError(f"column 'scope' holds {number}: only {len(group)} were asked for")
+        sorted_out[number].append(line)
+    return list(zip(group, sorted_out, strict=True))
+
+
+def _counted(scope: Scope, lines: Sequence[Line], own: dict[str, list[Line]]) -> Counted | Failed:
+    """The pinned shape out of one scope's lines."""
+    try:
+        ignored = sum(_whole(line, "ignored") for line in lines)
+        present = [line for line in lines if line["interval"] >= 0]  # -1: from the future
+        bad: dict[str, Counter[Place]] = {}
+        for indicator in scope.indicators:
+            if indicator.kind is IndicatorKind.QUERY:
+                bad[indicator.name], left = _merged(scope, indicator, present, own[indicator.name])
+                ignored += left
+        rows = Rows.of((_row(scope, line, bad) for line in present), len(scope.indicators))
+        seen: dict[str, int] = dict(scope.instances)
+        for line in present:
+            name = str(line["instance"])
+            seen[name] = min(_whole(line, "seen"), seen.get(name, _whole(line, "seen")))
+    except (_MisshapenError, CountsError, KeyError, TypeError) as error:
+        return _failed(f"the answer cannot be counted: {error}", permanent=True)
+    return Counted(rows=rows, ignored=ignored, first_seen=seen)
+
+
+def _place(line: Line) -> Place:
+    return (Role(line["role"]), _whole(line, "interval"), str(line["instance"]), str(line["operation"]))
+
+
+def _row(scope: Scope, line: Line, own: dict[str, Counter[Place]]) -> Row:
+    place = _place(line)
+    slow = iter(range(1, len(scope.indicators) + 1))
+    bad: list[int] = []
+    for indicator in scope.indicators:
+        warm = "warm_" if indicator.warm_only else ""
+        match indicator.kind:
+            case IndicatorKind.FAILURES:
+                bad.append(_whole(line, f"{warm}failures"))
+            case IndicatorKind.REJECTED:
+                bad.append(_whole(line, f"{warm}rejected"))
+            case IndicatorKind.SLOWER_THAN | IndicatorKind.QUANTILE:
+                bad.append(_whole(line, f"slow_{next(slow)}"))
+            case IndicatorKind.QUERY:
+                bad.append(own[indicator.name][place])
+    role, interval, instance, operation = place
+    counts = (_whole(line, "rows"), _whole(line, "requests"), _whole(line, "cold"))
+    return Row(role, interval, instance, operation, *counts, tuple(bad))
+
+
+def _check_own(indicator: Indicator, lines: Sequence[Line]) -> None:
+    for line in lines:
+        missing = [column for column in OWN_COLUMNS if column not in line]
+        if missing:
+            raise _MisshapenError(f"the answer lacks {', '.join(missing)}: return {', '.join(OWN_COLUMNS)}")
+        if _whole(line, "bad") > _whole(line, "rows"):
+            raise _MisshapenError(f"bad is {line['bad']}, more than its {line['rows']} rows: {indicator.name}")
+        if not isinstance(line["interval"], datetime):
+            raise _MisshapenError(f"column 'interval' holds {line['interval']!r}: return bin(TimeGenerated, _interval)")
+
+
+def _merged(
+    scope: Scope, indicator: Indicator, present: Sequence[Line], own: Sequence[Line]
+) -> tuple[Counter[Place], int]:
+    """Bad rows by place, none with more than it has rows; and how many found no row to count against."""
+    room = Counter(
+        {_place(line): _whole(line, "rows") - (_whole(line, "cold") if indicator.warm_only else 0) for line in present}
+    )
+    labels = {operation.lower(): operation for operation in scope.critical_operations}
+    roles = {scope.canary_role.lower(): Role.CANARY, scope.baseline_role.lower(): Role.BASELINE}
+    bad: Counter[Place] = Counter()
+    left, met = 0, not own or not present
+    for line in own:
+        role = roles.get(str(line["role_name"]).lower())
+        if role is None:
+            continue
+        interval = kql.interval_of(line["interval"], scope.interval_seconds)
+        name = str(line["operation"])[: kql.NAME_LIMIT] or kql.UNKNOWN
+        instance = str(line["instance"])[: kql.NAME_LIMIT] or kql.UNKNOWN
+        place = (role, interval, instance, labels.get(name.lower(), name))
+        if place not in room:
+            place = (role, interval, instance, REST)
+        met = met or place in room
+        taken = min(_whole(line, "bad"), room[place] - bad[place])
+        bad[place] += taken
+        left += _whole(line, "bad") - taken
+    if not met:
+        raise _MisshapenError(
+            f"indicators.{indicator.name}.query: none of its {len(own)} lines meets a counted request; return"
+            " AppRoleName, AppRoleInstance, OperationName and bin(TimeGenerated, _interval) unchanged"
+        )
+    return bad, left

@@ -1,0 +1,409 @@
+"""A stand-in for the Log Analytics query API: runs the KQL that it is sent, on the rows that it was given.
+
+Rows become visible to queries only after their ingestion delay, slow requests later than fast ones; sampling
+keeps one row in so many and says so in ItemCount; faults are switches. The KQL is translated by duckdb-kql and
+run by DuckDB. To translate costs 0.1 s, so the translation is kept per query, with what changes from one look
+to the next (datetime literals, the contents of datatables) lifted out of the text.
+"""
+
+import asyncio
+import heapq
+import json
+import math
+import random
+import re
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import duckdb
+import duckdb_kql
+import msgspec
+from aiohttp import web
+
+from lab.kql_lifting import TYPES, LiteralTable, lift
+from lab.tokens import wrong
+
+AUDIENCE = "https://api.loganalytics.io"
+KEPT_TRANSLATIONS = 64
+KEPT_QUERIES = 1000
+
+
+class AppRequest(msgspec.Struct, kw_only=True):
+    """One row of AppRequests: a request that a function app says it served."""
+
+    TimeGenerated: datetime | None  # start of the request, aware
+    AppRoleName: str
+    AppRoleInstance: str
+    Name: str = ""
+    Url: str = ""
+    Success: bool | None = True
+    ResultCode: str = "200"
+    DurationMs: float | None = 0.0
+    ItemCount: int | None = 1
+    OperationName: str = ""
+    OperationId: str = ""
+    Id: str = ""
+    ParentId: str = ""
+    AppVersion: str = ""
+    SyntheticSource: str = ""
+    PerformanceBucket: str = ""
+    SDKVersion: str = ""
+    ClientType: str = "PC"
+    Properties: dict[str, Any] | None = None
+
+
+_TYPES = {
+    "TimeGenerated": "TIMESTAMP",
+    "Success": "BOOLEAN",
+    "DurationMs": "DOUBLE",
+    "ItemCount": "INTEGER",
+    "Properties": "JSON",
+}
+COLUMNS = {name: _TYPES.get(name, "VARCHAR") for name in AppRequest.__struct_fields__}
+
+
+class Faults(msgspec.Struct, kw_only=True):
+    """What goes wrong, until it is switched off again."""
+
+    outage: bool = False  # 503 to everything
+    timeout: bool = False  # 504: the query took too long
+    hang_seconds: float = 0.0  # no answer for so long
+    throttle: int = 0  # so many requests get a 429
+    retry_after: str | None = "1"  # their Retry-After; None = they have none
+    partial: bool = False  # 200, half of the rows, and an error
+    forbidden: bool = False  # 403: the identity lacks the role
+    stale: bool = False  # nothing newer becomes visible
+    semantic: str | None = None  # a text that no query may hold: 400
+    dropped_roles: frozenset[str] = frozenset()  # AppRoleNames whose rows vanish
+
+
+class Ingestion(msgspec.Struct, frozen=True, kw_only=True):
+    """How rows come in."""
+
+    delay_seconds: float = 1.0  # from the request's end to its visibility, at least
+    jitter_seconds: float = 0.5  # and at most so much more, evenly spread
+    sampling: int = 1  # keep one row in so many
+
+
+class LoggedQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """A query that was asked, for tests and for the curious."""
+
+    at: float
+    workspace: str
+    text: str
+    timespan: str | None
+    status: int
+    rows: int
+    translate_ms: float
+    run_ms: float
+
+
+class QueryError(Exception):
+    """A query that cannot be run: `kind` is SyntaxError or SemanticError, as the service says it."""
+
+    def __init__(self, kind: str, code: str, message: str) -> None:
+        super().__init__(message)
+        self.kind, self.code = kind, code
+
+
+class Table(msgspec.Struct, frozen=True):
+    """An answer."""
+
+    columns: list[tuple[str, str]]  # name, Kusto type
+    rows: list[list[Any]]
+    translate_ms: float
+    run_ms: float
+
+
+class LogAnalytics:
+    """One workspace's rows and the API in front of them. `record` may be called from any thread."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        workspaces: Iterable[str] | None = None,
+        ingestion: Ingestion | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.faults = Faults()
+        self.ingestion = ingestion or Ingestion()
+        self.queries: deque[LoggedQuery] = deque(maxlen=KEPT_QUERIES)
+        self._clock = clock
+        self._workspaces = None if workspaces is None else frozenset(workspaces)  # None = any is known
+        self._random = random.Random(seed)
+        self._pending: list[tuple[float, int, AppRequest]] = []  # heap: visible at, order of arrival
+        self._arrivals = 0
+        self._recording = threading.Lock()
+        self._engine = _Engine()
+
+    def record(self, row: AppRequest) -> None:
+        """Take a row at the end of its request: sampled, delayed, lost if its role is dropped."""
+        with self._recording:
+            if row.AppRoleName in self.faults.dropped_roles:
+                return
+            if self.ingestion.sampling > 1:
+                if self._random.randrange(self.ingestion.sampling):
+                    return
+                row = msgspec.structs.replace(row, ItemCount=(row.ItemCount or 1) * self.ingestion.sampling)
+            delay = self.ingestion.delay_seconds + self.ingestion.jitter_seconds * self._random.random()
+            self._arrivals += 1
+            heapq.heappush(self._pending, (self._ended(row) + delay, self._arrivals, row))
+
+    def _ended(self, row: AppRequest) -> float:
+        """When the app sent the row: the request's end, or now where the row's own times are absurd."""
+        now = self._clock()
+        if row.TimeGenerated is None:
+            return now
+        ended = row.TimeGenerated.timestamp() + max(0.0, row.DurationMs or 0.0) / 1000
+        return ended if now - 86_400 < ended < now + 60 else now
+
+    def query(self, text: str, timespan: str | None = None) -> Table:
+        """Run `text` on the rows that are visible now; QueryError when it cannot be run."""
+        self._ingest()
+        return self._engine.run(text, _window(timespan, self._clock()))
+
+    def _ingest(self) -> None:
+        """Give the engine the rows whose time has come."""
+        if self.faults.stale:
+            return
+        now = self._clock()
+        due: list[AppRequest] = []
+        with self._recording:
+            while self._pending and self._pending[0][0] <= now:
+                due.append(heapq.heappop(self._pending)[2])
+        if due:
+            self._engine.insert(due)
+
+    def application(self) -> web.Application:
+        """The API, to be served."""
+        app = web.Application(client_max_size=16 * 1024 * 1024)
+        app.router.add_post("/v1/workspaces/{workspace}/query", self._serve)
+        return app
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        workspace = request.match_info["workspace"]
+        refusal = _refused_token(request.headers.get("Authorization"))
+        body: dict[str, Any] = {}
+        table: Table | None = None
+        if refusal is None:
+            try:
+                body = json.loads(await request.read())
+                text, timespan = str(body["query"]), body.get("timespan")
+            except (ValueError, KeyError, TypeError):
+                text, timespan = "", None
+                refusal = _error(400, "BadArgumentError", "The request body is not valid")
+        response = refusal or await self._faulty(text, workspace)
+        if response is None:
+            response, table = await self._answer(text, timespan, request.headers.get("Prefer", ""))
+        self.queries.append(
+            LoggedQuery(
+                at=self._clock(),
+                workspace=workspace,
+                text=str(body.get("query", "")),
+                timespan=body.get("timespan"),
+                status=response.status,
+                rows=len(table.rows) if table else 0,
+                translate_ms=table.translate_ms if table else 0.0,
+                run_ms=table.run_ms if table else 0.0,
+            )
+        )
+        return response
+
+    async def _faulty(self, text: str, workspace: str) -> web.Response | None:
+        """What the faults make of the request; None = nothing is wrong with it."""
+        faults = self.faults
+        if faults.hang_seconds:
+            await asyncio.sleep(faults.hang_seconds)
+        if faults.throttle > 0:
+            faults.throttle -= 1
+            headers = {"Retry-After": faults.retry_after} if faults.retry_after is not None else {}
+            return _error(429, "ThrottledError", "The request rate is too high", headers=headers)
+        if faults.outage:
+            return _error(503, "ServiceUnavailable", "The service is temporarily unavailable")
+        if faults.timeout:
+            return _error(504, "GatewayTimeout", "The query execution timed out")
+        if faults.forbidden:
+            message = "The provided credentials have insufficient access to perform the requested operation"
+            return _error(403, "InsufficientAccessError", message)
+        if self._workspaces is not None and workspace not in self._workspaces:
+            return _error(404, "WorkspaceNotFoundError", f"The workspace {workspace} could not be found")
+        if faults.semantic is not None and faults.semantic in text:
+            inner = QueryError("SemanticError", "SEM0100", f"Failed to resolve {faults.semantic!r}")
+            return _bad_argument(inner)
+        return None
+
+    async def _answer(self, text: str, timespan: str | None, prefer: str) -> tuple[web.Response, Table | None]:
+        try:
+            table = await asyncio.to_thread(self.query, text, timespan)
+        except QueryError as error:
+            return _bad_argument(error), None
+        rows = table.rows[: len(table.rows) // 2] if self.faults.partial else table.rows
+        columns = [{"name": name, "type": kind} for name, kind in table.columns]
+        body: dict[str, Any] = {"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]}
+        if "include-statistics=true" in prefer:
+            body["statistics"] = {"query": {"executionTime": table.run_ms / 1000}}
+        if self.faults.partial:
+            details = [{"code": "EngineError", "message": "Query execution has exceeded the allowed limits"}]
+            body["error"] = {"code": "PartialError", "message": "There were some errors", "details": details}
+        return web.json_response(body), table
+
+
+class _Engine:
+    """DuckDB with the rows, and the KQL in front of it."""
+
+    def __init__(self) -> None:
+        self._connection = duckdb_kql.connect()
+        self._connection.execute("SET threads = 1")
+        columns = ", ".join(f'"{name}" {kind}' for name, kind in COLUMNS.items())
+        self._connection.execute(f"CREATE TABLE stored ({columns})")
+        self._connection.execute(
+            'CREATE VIEW "AppRequests" AS SELECT * FROM stored'
+            " WHERE \"TimeGenerated\" >= getvariable('span_start') AND \"TimeGenerated\" < getvariable('span_end')"
+        )
+        self._schema = {"AppRequests": list(COLUMNS)}
+        self._translations: OrderedDict[str, Any] = OrderedDict()
+        self._filled: dict[str, list[tuple[Any, ...]]] = {}  # temporary tables, as they were last filled
+        self._lock = threading.Lock()
+
+    def insert(self, rows: list[AppRequest]) -> None:
+        """One statement for all of them: 10 microseconds a row."""
+        values = [[_stored(name, getattr(row, name)) for row in rows] for name in COLUMNS]
+        select = ", ".join(f"unnest(${n}::{kind}[])" for n, kind in enumerate(COLUMNS.values(), 1))
+        with self._lock:
+            self._connection.execute(f"INSERT INTO stored SELECT {select}", values)
+
+    def run(self, text: str, window: tuple[datetime, datetime]) -> Table:
+        """Translate (or remember) and execute."""
+        with self._lock:
+            started = time.perf_counter()
+            sql, parameters = self._translated(text)
+            translated = time.perf_counter()
+            self._connection.execute("SET VARIABLE span_start = $1::TIMESTAMP", [window[0].replace(tzinfo=None)])
+            self._connection.execute("SET VARIABLE span_end = $1::TIMESTAMP", [window[1].replace(tzinfo=None)])
+            try:
+                found = self._connection.execute(sql, parameters or None)
+                columns = [(name, _kusto_type(str(kind))) for name, kind, *_ in found.description or ()]
+                fetched = found.fetchall()
+            except duckdb.Error as error:
+                raise QueryError("SemanticError", "SEM0001", str(error)) from error
+        rows = [[_json(value) for value in row] for row in fetched]
+        return Table(columns, rows, (translated - started) * 1000, (time.perf_counter() - translated) * 1000)
+
+    def _translated(self, text: str) -> tuple[str, dict[str, Any]]:
+        lifted = lift(text)
+        for name, table in lifted.tables.items():
+            self._fill(name, table)
+        schema = self._schema | {name: [c for c, _ in table.columns] for name, table in lifted.tables.items()}
+        known = self._translations.get(lifted.text)
+        if known is None:
+            known = self._translations[lifted.text] = _translate(lifted.text, schema)
+            if len(self._translations) > KEPT_TRANSLATIONS:
+                self._translations.popitem(last=False)
+        self._translations.move_to_end(lifted.text)
+        slots = {declared.name: declared.slot for declared in known.declarations}
+        return str(known), {slots[name]: value for name, value in lifted.moments.items() if name in slots}
+
+    def _fill(self, name: str, table: LiteralTable) -> None:
+        """Make the temporary table that stands for a datatable, if it does not hold just that already."""
+        if self._filled.get(name) == table.rows:
+            return
+        columns = ", ".join(f'"{column}" {TYPES[kind]}' for column, kind in table.columns)
+        self._connection.execute(f'CREATE OR REPLACE TEMP TABLE "{name}" ({columns})')
+        if table.rows:
+            select = ", ".join(f"unnest(${n}::{TYPES[kind]}[])" for n, (_, kind) in enumerate(table.columns, 1))
+            values = [list(column) for column in zip(*table.rows, strict=True)]
+            self._connection.execute(f'INSERT INTO "{name}" SELECT {select}', values)
+        self._filled[name] = table.rows
+
+
+def _translate(text: str, schema: dict[str, list[str]]) -> Any:
+    try:
+        return duckdb_kql.to_sql(text, schema=schema, allow_write=False)
+    except duckdb_kql.KqlSyntaxError as error:
+        raise QueryError("SyntaxError", "SYN0002", str(error)) from error
+    except duckdb_kql.KqlError as error:
+        raise QueryError("SemanticError", "SEM0001", str(error)) from error
+
+
+def _stored(name: str, value: Any) -> Any:
+    """A value as DuckDB takes it. KQL has no null strings: they are empty."""
+    kind = COLUMNS[name]
+    if kind == "VARCHAR":
+        return value or ""
+    if value is None:
+        return None
+    if kind == "TIMESTAMP":
+        return value.astimezone(UTC).replace(tzinfo=None)
+    return json.dumps(value) if kind == "JSON" else value
+
+
+def _kusto_type(kind: str) -> str:
+    names = {"BIGINT": "long", "HUGEINT": "long", "INTEGER": "int", "DOUBLE": "real", "BOOLEAN": "bool"}
+    names |= {"TIMESTAMP": "datetime", "VARCHAR": "string", "INTERVAL": "timespan", "UUID": "guid"}
+    return names.get(kind, "real" if kind.startswith("DECIMAL") else "dynamic")
+
+
+def _json(value: Any) -> Any:
+    """A value as the service writes it."""
+    if isinstance(value, float) and (not math.isfinite(value)):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _window(timespan: str | None, now: float) -> tuple[datetime, datetime]:
+    """The request's timespan: start/end, start/duration or a duration that ends now; None = unbounded."""
+    if not timespan:
+        return datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
+    first, _, second = timespan.partition("/")
+    try:
+        if not second:
+            end = datetime.fromtimestamp(now, UTC)
+            return end - _duration(first), end
+        start = datetime.fromisoformat(first)
+        return start, start + _duration(second) if second.startswith("P") else datetime.fromisoformat(second)
+    except ValueError as error:
+        raise QueryError("SemanticError", "BadTimespan", f"timespan {timespan!r}: {error}") from error
+
+
+def _duration(text: str) -> timedelta:
+    """The ISO durations that clients send: PT300.0S, PT5M, P1D."""
+    found = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?)?", text)
+    if found is None:
+        raise ValueError(f"{text!r} is no duration of days, hours, minutes and seconds")
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _refused_token(authorization: str | None) -> web.Response | None:
+    """401 unless the bearer token was issued for this API; None when it was."""
+    reason = wrong(authorization, AUDIENCE)
+    return None if reason is None else _error(401, "InvalidTokenError", f"The token is not valid: {reason}")
+
+
+def _bad_argument(error: QueryError) -> web.Response:
+    innermost = {"code": error.code, "message": str(error)}
+    middle = {"code": error.kind, "message": f"A {error.kind} occurred.", "innererror": innermost}
+    return _error(400, "BadArgumentError", "The request had some invalid properties", inner=middle)
+
+
+def _error(
+    status: int,
+    code: str,
+    message: str,
+    *,
+    inner: dict[str, Any] | None = None,
+    headers: dict[str, str] | None = None,
+) -> web.Response:
+    error: dict[str, Any] = {"code": code, "message": message, "correlationId": "lab"}
+    if inner is not None:
+        error["innererror"] = inner
+    return web.json_response({"error": error}, status=status, headers=headers)
