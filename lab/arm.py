@@ -24,7 +24,7 @@ API_VERSIONS = ("2024-05-01",)
 POOL_LIMIT = 30  # members of a pool
 PATH = re.compile(
     r"(?P<service>/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ApiManagement/service/[^/]+)"
-    r"/(?P<kind>backends|namedValues|operationresults)/(?P<name>[^/]+)",
+    r"/(?P<kind>backends|namedValues|operations|operationresults)/(?P<name>[^/]+)",
     re.IGNORECASE,
 )
 
@@ -105,9 +105,17 @@ class _RefusalError(Exception):
 class Arm:
     """The state and its server. Every method may be called from any thread, while it serves or before."""
 
-    def __init__(self, *, operation_seconds: float = 0.05, check_tokens: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        operation_seconds: float = 0.05,
+        location_only: bool = False,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`location_only`: a PATCH's operation is named by Location alone, not by Azure-AsyncOperation, too."""
         self.operation_seconds = operation_seconds
-        self._check_tokens = check_tokens
+        self.location_only = location_only
+        self._now = now
         self._lock = threading.RLock()
         self._resources: dict[str, _Resource] = {}
         self._operations: dict[str, _Operation] = {}
@@ -283,13 +291,15 @@ class Arm:
             with self._lock:
                 self._settle()
                 if words["kind"].lower() == "operationresults":
-                    return self._poll(words["name"])
+                    return self._result(words["name"])
+                if words["kind"].lower() == "operations":
+                    return self._status(words["name"])
                 return self._resource(request, words, text, kind)
         except _RefusalError as refusal:
             return _error(refusal)
 
     def _admitted(self, request: web.Request) -> dict[str, str]:
-        reason = tokens.wrong(request.headers.get("Authorization"), AUDIENCE) if self._check_tokens else None
+        reason = tokens.wrong(request.headers.get("Authorization"), AUDIENCE)
         if reason is not None:
             challenge = {"WWW-Authenticate": f'Bearer authorization_uri="https://login.example", error="{reason}"'}
             raise _RefusalError(401, "AuthenticationFailed", f"Authentication failed: {reason}.", challenge)
@@ -328,33 +338,46 @@ class Arm:
         """A named value is written by an operation: PUT names it by Azure-AsyncOperation, PATCH by Location."""
         self._count += 1
         number = f"op{self._count}"
-        due = float("inf") if kind is Break.STUCK else time.time() + self.operation_seconds
-        result = None if kind is Break.OPERATION else properties
-        self._operations[number] = _Operation(path.lower(), due, result, path)
-        service = path[: path.lower().index("/namedvalues/")]
-        where = f"{request.url.origin()}{service}/operationresults/{number}?api-version={API_VERSIONS[0]}"
+        due = float("inf") if kind is Break.STUCK else self._now() + self.operation_seconds
+        written = None if kind is Break.OPERATION else properties
+        self._operations[number] = _Operation(path.lower(), due, written, path)
+        service = f"{request.url.origin()}{path[: path.lower().index('/namedvalues/')]}"
+        status = f"{service}/operations/{number}?api-version={API_VERSIONS[0]}"
+        result = f"{service}/operationresults/{number}?api-version={API_VERSIONS[0]}"
         if request.method == "PATCH":
-            return web.Response(status=202, headers={"Location": where})
+            names = {"Location": result} | ({} if self.location_only else {"Azure-AsyncOperation": status})
+            return web.Response(status=202, headers=names)
         shown = {"id": path, "properties": _public(properties) | {"provisioningState": "InProgress"}}
-        return web.json_response(shown, status=201, headers={"Azure-AsyncOperation": where})
+        return web.json_response(shown, status=201, headers={"Azure-AsyncOperation": status})
 
-    def _poll(self, number: str) -> web.Response:
-        operation = self._operations.get(number)
-        if operation is None:
-            raise _RefusalError(404, "ResourceNotFound", "There is no such operation.")
-        if operation.due > time.time():
-            return web.json_response({"id": number, "status": "InProgress"}, status=202)
+    def _status(self, number: str) -> web.Response:
+        """What Azure-AsyncOperation names: always 200, the state is in the body."""
+        operation = self._operation(number)
+        if operation.due > self._now():
+            return web.json_response({"id": number, "status": "InProgress"})
         if operation.properties is None:
             error = {"code": "OperationFailed", "message": "switched on in the lab"}
             return web.json_response({"id": number, "status": "Failed", "error": error})
-        shown = self._resources[operation.resource]
-        body = {"status": "Succeeded"} | _body(shown)
-        return web.json_response(body, headers={"ETag": shown.etag})
+        return web.json_response({"id": number, "status": "Succeeded"})
+
+    def _result(self, number: str) -> web.Response:
+        """What Location names: 202 while it runs, then the resource or the error itself."""
+        operation = self._operation(number)
+        if operation.due > self._now():
+            return web.Response(status=202)
+        if operation.properties is None:
+            raise _RefusalError(409, "OperationFailed", "switched on in the lab")
+        return self._shown(self._resources[operation.resource])
+
+    def _operation(self, number: str) -> _Operation:
+        if number not in self._operations:
+            raise _RefusalError(404, "ResourceNotFound", "There is no such operation.")
+        return self._operations[number]
 
     def _settle(self) -> None:
         """Write what operations were due to write; each writes once."""
         for operation in self._operations.values():
-            if operation.properties is not None and operation.final and operation.due <= time.time():
+            if operation.properties is not None and operation.final and operation.due <= self._now():
                 self._put(operation.final, operation.properties)
                 operation.final = ""
 

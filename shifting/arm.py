@@ -166,19 +166,17 @@ class ArmClients:
 
         A failed write may have been applied all the same. So after each failure the resource is read: if it
         shows what we wrote it was our own write; if its ETag is still `etag` the write is sent again, within
-        the budget; otherwise somebody else wrote first (Conflict).
+        the budget (an OperationFailed is not); otherwise somebody else wrote first (Conflict).
         """
 
         def attempt() -> R | None:
             try:
                 self.once(send, asked)
-            except OperationFailed:
-                raise
             except (Conflict, Unavailable) as error:
                 seen = self.once(look, asked)
                 if ours(seen):
                     return seen
-                if isinstance(error, Unavailable) and seen.etag == etag:
+                if isinstance(error, OperationFailed) or (isinstance(error, Unavailable) and seen.etag == etag):
                     raise
                 raise Conflict(f"{asked.what}: somebody else wrote first; read it again") from error
             return None

@@ -142,7 +142,7 @@ def _session(connections: list[Any]) -> "Session":
         def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
             pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
 
-            class Connection(pool.ConnectionCls):  # type: ignore[misc, name-defined]  # http or https, as asked
+            class Connection(pool.ConnectionCls):  # type: ignore[misc]  # http or https, as asked
                 def connect(self) -> None:
                     super().connect()
                     connections.append(self.sock)

@@ -3,15 +3,16 @@
 import json
 from typing import IO, TYPE_CHECKING, cast
 
-from rollouts.errors import Misconfigured
+from rollouts.errors import Misconfigured, Unavailable
 from rollouts.observation import MarkerReading, Slot
-from shifting.arm import ArmClients, Asked, OperationFailed, Raw, Service, keep_raw
+from shifting.arm import ArmClients, Asked, OperationFailed, Raw, Service, keep_raw, translate
 
 if TYPE_CHECKING:
     from azure.mgmt.core.polling.arm_polling import ARMPolling
 
 READ = "Microsoft.ApiManagement/service/namedValues/read"
 WRITE = "Microsoft.ApiManagement/service/namedValues/write"
+POLL = "Microsoft.ApiManagement/service/operationresults/read"
 OPERATION_SECONDS = 30.0  # a named value is written in a few; the next tick looks again, and a tick has sixty
 SHORTEST_POLL_SECONDS = 0.01  # a server may say Retry-After: 0; the count of polls must stay bounded
 SHOWN_LENGTH = 40  # of an unknown value in a message: enough to recognise it
@@ -56,6 +57,8 @@ class Marker:
 
     def _patch(self, service: Service, marker: str, body: bytes, etag: str, asked: Asked) -> None:
         """PATCH the value alone: tags, display name and whatever else it has are not sent, so they stay."""
+        from azure.core.exceptions import AzureError
+
         operations = self._arm.client(service).named_value
         poller = operations.begin_update(
             service.resource_group,
@@ -65,7 +68,13 @@ class Marker:
             cast("IO[bytes]", body),  # typed as a stream; bytes are sent as they are
             polling=self._polling(asked.what),
         )
-        poller.result()
+        try:
+            poller.result()
+        except AzureError as error:
+            poll = Asked(f"{asked.what}: accepted; wait for the operation", POLL, asked.knob)
+            failure = translate(error, poll, self._arm.now())
+            retry_at = failure.retry_at if isinstance(failure, Unavailable) else None
+            raise OperationFailed(str(failure), retry_at=retry_at) from error
 
     def _polling(self, what: str) -> "ARMPolling":
         """The SDK's polling, on our clock and with an end: the SDK itself would wait for ever."""

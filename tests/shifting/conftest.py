@@ -101,9 +101,10 @@ def identity(serving) -> Iterator[Tokens]:
 @pytest.fixture
 def world(serving, identity) -> World:
     """Blue serves: pool 100/0, marker blue. The pool has fields that the SDK's models do not know."""
-    arm = Arm(operation_seconds=0.02)
+    time = Time()
+    arm = Arm(operation_seconds=0.5, now=time.now)
     for name in ("blue-backend", "green-backend", "red-backend"):
         arm.backend(SERVICE, name)
     arm.pool(SERVICE, "green-blue-pool", {"blue-backend": 100, "green-backend": 0})
     arm.named_value(SERVICE, "current-slot-name", "blue")
-    return World(arm, serving.serve(arm.app()), Time())
+    return World(arm, serving.serve(arm.app()), time)
