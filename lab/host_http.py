@@ -102,7 +102,7 @@ class Front:
         self._key = key
         self._invoke = invoke
         self._events = {f.name.lower(): f for f in functions if f.kind == "eventGridTrigger"}
-        routes = [(_route(f, prefix), f) for f in functions if f.kind == "httpTrigger"]
+        routes = [(route_of(f, prefix), f) for f in functions if f.kind == "httpTrigger"]
         self._routes = sorted(routes, key=lambda pair: -pair[0].literal)
 
     def application(self) -> web.Application:
@@ -117,16 +117,12 @@ class Front:
             parameters = route.match(request.method, request.path)
             if parameters is None:
                 continue
-            if str(
-                function.trigger.get("authLevel", "function")
-            ).lower() != "anonymous" and not self._allowed(request):
+            if str(function.trigger.get("authLevel", "function")).lower() != "anonymous" and not self._allowed(request):
                 return web.Response(status=401)
             body = await request.read()
             try:
                 return response(
-                    await self._invoke(
-                        function, request_datum(request, body, parameters, str(request.url)), {}
-                    )
+                    await self._invoke(function, request_datum(request, body, parameters, str(request.url)), {})
                 )
             except Exception:  # noqa: BLE001  # the handler's own, logged by the host
                 return web.Response(status=500)
@@ -152,9 +148,7 @@ class Front:
         if kind == "Unsubscribe":
             return web.Response(status=202)
         if kind not in ("Notification", "SubscriptionValidation"):
-            return web.Response(
-                status=400, text="the header aeg-event-type is neither Notification nor a handshake"
-            )
+            return web.Response(status=400, text="the header aeg-event-type is neither Notification nor a handshake")
         events = _events(await request.read())
         if events is None:
             return web.Response(status=400, text="the body is neither an event nor a list of events")
@@ -167,13 +161,12 @@ class Front:
         results = await asyncio.gather(*calls, return_exceptions=True)
         failed = sum(isinstance(result, Exception) for result in results)
         if failed:
-            return web.Response(
-                status=500, text=f"{function.name} failed on {failed} of {len(events)} events"
-            )
+            return web.Response(status=500, text=f"{function.name} failed on {failed} of {len(events)} events")
         return web.Response(status=202)
 
 
-def _route(function: Indexed, prefix: str) -> Route:
+def route_of(function: Indexed, prefix: str) -> Route:
+    """The route of an HTTP trigger."""
     methods = function.trigger.get("methods")
     return Route(
         prefix,

@@ -1,0 +1,1 @@
+"""The service that is deployed to blue and green."""
