@@ -175,9 +175,7 @@ class Rows:
 
     def __add__(self, other: Self) -> Self:
         if self.indicators != other.indicators:
-            raise CountsError(
-                f"rows of {self.indicators} and of {other.indicators} indicators cannot be added"
-            )
+            raise CountsError(f"rows of {self.indicators} and of {other.indicators} indicators cannot be added")
         instance_names, instance = _joined(self.instance_names, other.instance_names)
         operation_names, operation = _joined(self.operation_names, other.operation_names)
         keys = (
@@ -233,9 +231,7 @@ class Rows:
 
     def _check_counts(self) -> None:
         stored, bad = self.counts[:, 0], self.counts[:, 3:]
-        wrong = (
-            (self.counts < 0).any(axis=1) | (self.counts[:, 2] > stored) | (bad > stored[:, None]).any(axis=1)
-        )
+        wrong = (self.counts < 0).any(axis=1) | (self.counts[:, 2] > stored) | (bad > stored[:, None]).any(axis=1)
         if wrong.any():
             number = int(np.argmax(wrong))
             raise CountsError(f"row {number}: counts {self.counts[number].tolist()} cannot be")
@@ -245,9 +241,7 @@ def _check_row(number: int, row: Row, indicators: int) -> None:
     if row.role not in (Role.CANARY, Role.BASELINE):
         raise CountsError(f"row {number}: role {row.role!r}, must be 'canary' or 'baseline'")
     if len(row.bad) != indicators:
-        raise CountsError(
-            f"row {number}: bad has {len(row.bad)} values, must be {indicators} (one per indicator)"
-        )
+        raise CountsError(f"row {number}: bad has {len(row.bad)} values, must be {indicators} (one per indicator)")
     whole = {"interval": row.interval, "rows": row.rows, "requests": row.requests, "cold": row.cold}
     whole.update({f"bad[{index}]": value for index, value in enumerate(row.bad)})
     for name, value in whole.items():
