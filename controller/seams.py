@@ -43,12 +43,17 @@ class MarkerShifter(Protocol):
 
 
 class Prober(Protocol):
-    """Looks at a slot through its health URL. Never raises: an unreachable slot is an answer."""
+    """Looks at a slot through its health URL. Never raises: an unreachable slot is an answer.
 
-    def probe(self, url: str, path: str, timeout_seconds: float, *, preview: bool) -> Probe:
-        """One GET; `preview` adds the preview route's secret header (gate.via: gateway)."""
+    `preview` asks through the gateway's preview route (gate.via: gateway), which `slot` names.
+    """
 
-    def warm_up(self, url: str, path: str, requests: int, timeout_seconds: float, *, preview: bool) -> bool:
+    def probe(self, url: str, path: str, timeout_seconds: float, *, preview: bool, slot: Slot | None) -> Probe:
+        """One GET."""
+
+    def warm_up(
+        self, url: str, path: str, requests: int, timeout_seconds: float, *, preview: bool, slot: Slot | None
+    ) -> bool:
         """Send `requests` GETs; True when all were answered below 500."""
 
 

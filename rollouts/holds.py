@@ -29,9 +29,7 @@ class HoldRule(msgspec.Struct, frozen=True, kw_only=True):
 
     ends: Ends
     proof_resumes: bool = False  # a later SAFE goes on without a person
-    quiet_intervals: int | None = (
-        0  # a hold that ends sooner is recorded, not told; None = quiet until its limit
-    )
+    quiet_intervals: int | None = 0  # a hold that ends sooner is recorded, not told; None = quiet until its limit
     reminder_seconds: int = 3600
     limit: str | None = None
     then: Then = Then.STAYS
@@ -65,15 +63,11 @@ HOLDS: dict[HoldReason, HoldRule] = {
     HoldReason.DRIFT: HoldRule(ends=Ends.BY_ITSELF, person="canary adopt (or reassert)"),
     HoldReason.POOL_UNREADABLE: HoldRule(ends=Ends.BY_ITSELF, quiet_intervals=2, person="canary doctor"),
     HoldReason.MARKER_UNKNOWN: HoldRule(ends=Ends.BY_ITSELF, quiet_intervals=2, person="canary doctor"),
-    HoldReason.CANNOT_WRITE: HoldRule(
-        ends=Ends.BY_ITSELF, reminder_seconds=900, person="canary shift --direct"
-    ),
+    HoldReason.CANNOT_WRITE: HoldRule(ends=Ends.BY_ITSELF, reminder_seconds=900, person="canary shift --direct"),
     HoldReason.BASELINE_CHANGED: HoldRule(ends=Ends.BY_A_PERSON, person="canary abort (or promote)"),
     HoldReason.BASELINE_DOWN: HoldRule(ends=Ends.BY_ITSELF, quiet_intervals=2, person="canary abort"),
-    HoldReason.CANARY_CHANGED: HoldRule(ends=Ends.BY_A_PERSON, person="canary rollback (or resume)"),
-    HoldReason.ROLLBACK_ASKED: HoldRule(
-        ends=Ends.BY_A_PERSON, reminder_seconds=600, person="canary rollback"
-    ),
+    HoldReason.CANARY_CHANGED: HoldRule(ends=Ends.BY_A_PERSON, person="canary rollback (or promote)"),
+    HoldReason.ROLLBACK_ASKED: HoldRule(ends=Ends.BY_A_PERSON, reminder_seconds=600, person="canary rollback"),
     HoldReason.DEPLOYED_TO_LIVE: HoldRule(ends=Ends.BY_A_PERSON, person="canary abort"),
     HoldReason.STORM: HoldRule(ends=Ends.BY_ITSELF, person="canary off"),
     HoldReason.OFF: HoldRule(ends=Ends.BY_ITSELF, reminder_seconds=24 * 3600, person="canary on"),

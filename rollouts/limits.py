@@ -3,15 +3,14 @@
 PROBE_FAILURES = 3  # in a row while the other slot answers: one lost packet is not a death
 WRITE_FAILURES = 2  # attempts before "decided, NOT carried out" goes out: one 429 is not news
 RAISE_MEMORY_SECONDS = 600  # a shared fault that began so soon after our raise may be our doing
-STORM_SERVICES = (
-    3  # services of one workspace harmful within STORM_SECONDS: rather the world than the versions
-)
+STORM_SERVICES = 3  # services of one workspace harmful within STORM_SECONDS: rather the world than the versions
 STORM_SECONDS = 600
 T_REQUESTS = 1000  # warm baseline requests before a latency quantile is worth pinning
 GROUP_SERVICES = 50  # rollouts of one workspace in one queue message: one query, well below 500,000 rows
 PROBE_WORKERS = 16  # threads that look at pools and slots of a group at once
 MAX_SHARES_KEPT = 100  # of the history of shares in one record
 MAX_SEGMENTS_KEPT = 50  # drifting weights must not grow the record without end
+MAX_INSTANCES_KEPT = 300  # whose first appearance is remembered: cold requests are told by it
 DETAIL_CHARACTERS = 500  # of any text that came from outside, in a sentence or a record
 EVENT_BYTES = 64 * 1024  # an event larger than this is not ours
 HISTORY_DECISIONS = 1000  # shown of one rollout

@@ -112,6 +112,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     marker_seen: MarkerReading | None = None
     shares: tuple[int, ...] = ()  # of the canary, in order, as read back
     segments: tuple[Segment, ...] = ()
+    arrived: bool = False  # the version was seen on the canary slot at least once
     gate_successes: int = 0
     warmed: bool = False
     baseline_version: str | None = None  # as first seen; None = not yet seen
@@ -120,7 +121,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     thresholds_ms: dict[str, float] = {}
     judged_from: tuple[int | None, ...] = ()
     settled_until: int | None = None  # counts up to here are stored; None = none yet
-    instances: dict[str, int] = {}  # "slot/instance" -> first seen
+    instances: dict[str, int] = {}  # name -> first interval seen
     pause: Pause | None = None
     hold: Hold | None = None
     approved: tuple[int, ...] = ()
@@ -129,6 +130,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     raised_at: float | None = None  # of our last raise
     clock_from: float | None = None  # the deadline of the step counts from here; holds move it on
     looked_at: float | None = None  # when the pool was last read with the weights of the open segment
+    attempted: tuple[int, ...] = ()  # shares that we tried to write since the last read-back: ours, not drift
     write_failures: int = 0  # failed attempts in a row to write the present target
     write_error: str = ""  # of the last failed attempt
     pending: tuple[Notice, ...] = ()  # to be told when pool and marker are read back as decided

@@ -48,6 +48,7 @@ TABLE: dict[Phase, dict[Event, tuple[Phase, Outcome | None]]] = {
     Phase.GATE: {
         Event.GATE_PASSED: _STEP,
         Event.GATE_EXPIRED: _REJECTED,
+        Event.EXPIRED: _ABORTED,
         Event.NEW_VERSION: _SUPERSEDED,
         Event.ABORT: _ABORTED,
     },

@@ -1,0 +1,143 @@
+"""Looking at the world for a group of rollouts: one telemetry query, one read of pool and marker each, two probes.
+
+Whatever cannot be seen becomes Failed, with what and where; nothing here decides.
+"""
+
+import msgspec
+
+from controller.world import World
+from rollouts.ask import Questions, questions
+from rollouts.errors import Conflict, Misconfigured, NotFound, Unavailable
+from rollouts.observation import (
+    Counted,
+    Failed,
+    MarkerReading,
+    Mode,
+    Observation,
+    PoolReading,
+    Probe,
+    Quantiles,
+    Slot,
+    Standing,
+)
+from rollouts.policy import Pin, Policy
+from rollouts.rollout import Rollout
+
+_CANNOT = (Unavailable, Misconfigured, Conflict, NotFound)
+
+
+def observe(world: World, rollouts: list[Rollout], policy: Policy, now: float) -> dict[str, Observation]:
+    """What one tick sees of each rollout, by id."""
+    asked = {one.id: questions(one, now) for one in rollouts}
+    telemetry = count(world, rollouts, asked, now)
+    storms = {one: world.records.storm(one, now) for one in {each.pin.workspace for each in rollouts}}
+    switches, modes = world.records.off_switches(), world.records.modes()
+    current = {
+        one.id: standing(policy, one, off=bool({"", one.service} & switches), storm=storms[one.pin.workspace])
+        for one in rollouts
+    }
+    for one in rollouts:
+        if (chosen := modes.get(one.service)) is not None:
+            current[one.id] = msgspec.structs.replace(current[one.id], mode=chosen.mode)
+
+    def look(rollout: Rollout) -> tuple[str, Observation]:
+        question = asked[rollout.id]
+        return rollout.id, Observation(
+            pool=read_pool(world, rollout.pin),
+            marker=read_marker(world, rollout.pin),
+            telemetry=telemetry.get(rollout.id),
+            probes=probe(world, rollout.pin),
+            standing=current[rollout.id],
+            stored=world.records.counts(rollout.service, rollout.id, len(rollout.pin.indicators)),
+            quantiles=_quantiles(world, rollout, question),
+            warmed=_warm_up(world, rollout) if question.warm_up else None,
+        )
+
+    return dict(world.each(look, rollouts))
+
+
+def count(
+    world: World, rollouts: list[Rollout], asked: dict[str, Questions], now: float
+) -> dict[str, Counted | Failed]:
+    """One query for each workspace of the group."""
+    found: dict[str, Counted | Failed] = {}
+    for workspace in dict.fromkeys(one.pin.workspace for one in rollouts):
+        scopes = [
+            scope for one in rollouts if one.pin.workspace == workspace and (scope := asked[one.id].counts) is not None
+        ]
+        if scopes:
+            found |= world.telemetry.counts(workspace, scopes, now)
+    return found
+
+
+def standing(policy: Policy, rollout: Rollout, *, off: bool, storm: str) -> Standing:
+    """What is current for the rollout's service; a service that left the file finishes on its pin."""
+    current = policy.services.get(rollout.service)
+    if current is None:
+        return Standing(mode=Mode.ACT, off=off, storm=storm)
+    return Standing(mode=current.mode, off=off, storm=storm, approvals=current.approvals, channels=current.channels)
+
+
+def read_pool(world: World, pin: Pin) -> PoolReading | Failed:
+    """The weights now, or why not."""
+    try:
+        return world.pool.read(pin.api_management, pin.pool, {slot: one.backend for slot, one in pin.slots.items()})
+    except _CANNOT as error:
+        return failed("pool", error)
+
+
+def read_marker(world: World, pin: Pin) -> MarkerReading | Failed:
+    """The live slot now, or why not."""
+    try:
+        return world.marker.read(pin.api_management, pin.marker)
+    except _CANNOT as error:
+        return failed("marker", error)
+
+
+def failed(what: str, error: Exception) -> Failed:
+    """An adapter's error as an observation that did not come."""
+    return Failed(
+        what=what,
+        detail=str(error),
+        retry_at=error.retry_at if isinstance(error, Unavailable) else None,
+        permanent=isinstance(error, Misconfigured),
+    )
+
+
+def probe(world: World, pin: Pin) -> dict[Slot, Probe]:
+    """Both slots' health, each tick."""
+    return {slot: probe_slot(world, pin, slot) for slot in (Slot.BLUE, Slot.GREEN)}
+
+
+def probe_slot(world: World, pin: Pin, slot: Slot) -> Probe:
+    """One slot's health, directly or through the gateway's preview route."""
+    gate = pin.gate
+    preview = gate.via == "gateway"
+    return world.prober.probe(_url(pin, slot), gate.path, gate.timeout_seconds, preview=preview, slot=slot)
+
+
+def _url(pin: Pin, slot: Slot) -> str:
+    return pin.gate.gateway_url if pin.gate.via == "gateway" and pin.gate.gateway_url else pin.slots[slot].url
+
+
+def _warm_up(world: World, rollout: Rollout) -> bool:
+    gate = rollout.pin.gate
+    return gate.warm_up_path is None or world.prober.warm_up(
+        _url(rollout.pin, rollout.canary),
+        gate.warm_up_path,
+        gate.warm_up_requests,
+        gate.timeout_seconds,
+        preview=gate.via == "gateway",
+        slot=rollout.canary,
+    )
+
+
+def _quantiles(world: World, rollout: Rollout, question: Questions) -> Quantiles | Failed | None:
+    if question.quantiles is None:
+        return None
+    return world.telemetry.quantiles(rollout.pin.workspace, question.quantiles, question.levels)
+
+
+def replace_readings(seen: Observation, pool: PoolReading | Failed, marker: MarkerReading | Failed) -> Observation:
+    """The same look with pool and marker read anew."""
+    return msgspec.structs.replace(seen, pool=pool, marker=marker)

@@ -1,0 +1,138 @@
+"""What people and pipelines ask for over HTTP: each recorded with actor and reason, each idempotent or refused.
+
+A request decides and stores; the tick that it wakes carries out. Only `target --preempt` waits for the read-back.
+"""
+
+import msgspec
+
+from controller import intake
+from controller.config import load
+from controller.observe import observe, read_marker, read_pool
+from controller.tick import tick
+from controller.world import World
+from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline
+from rollouts.errors import NotFound, PolicyError, Refused
+from rollouts.explain import duration
+from rollouts.observation import Failed, Mode, Slot
+from rollouts.rollout import Announcement, Rollout
+from storing.entries import Lease, Stored
+from storing.keys import rollout_id
+
+LEASE_SECONDS = 3600  # a pipeline's deployment, with a wide margin
+MAX_LEASE_SECONDS = 24 * 3600
+
+
+class Who(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asks, and why: the Entra principal where App Service authentication is on, else the claimed name."""
+
+    actor: str
+    reason: str = ""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to deploy now."""
+
+    slot: Slot
+    url: str
+    expires_at: float
+    lease: str
+
+
+def act(world: World, service: str, asked: Command) -> Rollout:
+    """Carry a command to the service's rollout; Refused and NotFound say why not."""
+    stored = world.records.newest(service)
+    if stored is None:
+        intake.service_policy(world, service)
+        raise NotFound(f"{service} has no rollout: there is nothing to {asked.kind}")
+    if stored.value.closed and asked.kind is CommandKind.ROLLBACK:
+        return _return(world, stored, asked)
+    seen = observe(world, [stored.value], world.policy(), world.now())[stored.value.id]
+    decision = command(stored.value, asked, seen, world.now())
+    return world.records.save(stored, decision).value
+
+
+def _return(world: World, closed: Stored[Rollout], asked: Command) -> Rollout:
+    """`rollback` after closing: a record of its own."""
+    now = world.now()
+    service = closed.value.service
+    record = return_to_baseline(closed.value, asked, rollout_id(service, now, f"rollback-of-{closed.value.id}"), now)
+    seen = observe(world, [record], world.policy(), now)[record.id]
+    decision = begin_return(record, asked, seen, now)
+    return world.records.create(decision).value
+
+
+def start(world: World, told: Announcement) -> Rollout:
+    """Start a rollout of a version that a person names; `retry` is implied."""
+    return intake.announce(world, msgspec.structs.replace(told, retry=True))
+
+
+def target(world: World, service: str, who: Who, *, seconds: float = LEASE_SECONDS, preempt: bool = False) -> Target:
+    """Which slot may be deployed to now, leased to `who`; Refused while a rollout or another lease is active."""
+    policy = intake.service_policy(world, service)
+    if not 0 < seconds <= MAX_LEASE_SECONDS:
+        raise Refused(f"target: seconds is {seconds:g}: give a number above 0 and at most {MAX_LEASE_SECONDS}")
+    current = world.records.newest(service)
+    if current is not None and not current.value.closed:
+        if not preempt:
+            raise Refused(
+                f"{service}: {current.value.id} is in phase {current.value.phase} ({current.value.version} on "
+                f"{current.value.canary}): wait for its end, or use --preempt for a hotfix"
+            )
+        _preempt(world, current, who)
+    marker, pool = read_marker(world, policy.pin), read_pool(world, policy.pin)
+    if isinstance(marker, Failed):
+        raise Refused(f"{service}: which slot is live is unknown, nothing may be deployed: {marker.detail}")
+    if isinstance(pool, Failed):
+        raise Refused(f"{service}: the pool could not be read, nothing may be deployed: {pool.detail}")
+    idle = marker.live.other
+    if (share := pool.weights.share(idle)) != 0:
+        raise Refused(
+            f"{service}: {idle} should be idle, but the pool {policy.pin.pool} gives it {share} %: set its weight to 0 "
+            f"(`canary shift {service} 0 --direct`) before anything is deployed to it"
+        )
+    now = world.now()
+    lease = world.records.take_lease(service, who.actor, idle, now + seconds, now)
+    return Target(slot=idle, url=policy.pin.slots[idle].url, expires_at=lease.expires_at, lease=lease.id)
+
+
+def _preempt(world: World, current: Stored[Rollout], who: Who) -> None:
+    """Share 0, read back, then the lease."""
+    service = current.value.service
+    reason = f"preempted{': ' + who.reason if who.reason else ''}"
+    act(world, service, Command(kind=CommandKind.ABORT, actor=who.actor, reason=reason))
+    tick(world, [service])
+    after = world.records.newest(service)
+    if after is not None and not after.value.closed:
+        raise Refused(
+            f"{service}: preempting {after.value.id} is decided, but its share 0 is not read back yet "
+            f"({after.value.reason}): ask again in a minute"
+        )
+
+
+def set_mode(world: World, service: str, mode: Mode, who: Who) -> None:
+    """Put a mode before the policy's own for a service."""
+    intake.service_policy(world, service)
+    world.records.set_mode(service, mode, actor=who.actor, reason=who.reason, at=world.now())
+
+
+def switch(world: World, service: str | None, who: Who, *, off: bool) -> None:
+    """Stop (or allow again) every write, for one service or for all."""
+    if service is not None:
+        intake.service_policy(world, service)
+    world.records.set_switch(service, off=off, actor=who.actor, reason=who.reason, at=world.now())
+
+
+def push_config(world: World, text: str, who: Who) -> int:
+    """Put a policy in force, if it is good; PolicyError holds every problem, and the last good one stays."""
+    try:
+        load(text)
+    except PolicyError as error:
+        world.records.refused_policy(text, error.problems, who.actor, world.now())
+        world.records.record_incident("bad_policy", f"pushed by {who.actor}: {error}", world.now())
+        raise
+    return world.records.push_policy(text, who.actor, world.now())
+
+
+def describe_lease(lease: Lease, now: float) -> str:
+    """A lease in words: who, which slot, for how long."""
+    return f"{lease.slot} is leased to {lease.owner} for another {duration(lease.expires_at - now)}"

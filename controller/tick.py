@@ -1,0 +1,112 @@
+"""One tick: observe -> decide -> save -> converge -> announce, for a group of services of one workspace.
+
+Level-triggered: a tick reads the world again, whatever woke it. Killing the process between any two lines
+loses nothing and does nothing twice: what is decided is stored before it is done, what was done is read back
+before it is told, and the next tick goes on from what is stored.
+"""
+
+import logging
+
+from notifying.outbox import drain
+
+from controller.intake import follow
+from controller.observe import failed, observe, read_marker, read_pool, replace_readings
+from controller.world import World
+from rollouts.decide import decide, read_back, wants_write, write_failed
+from rollouts.decision import Decision
+from rollouts.errors import CanaryError, Conflict, InvariantBroken, Misconfigured, Unavailable
+from rollouts.observation import MarkerReading, Observation, PoolReading
+from rollouts.policy import Policy
+from rollouts.rollout import Rollout
+from rollouts.rule import marker_is_ours, pool_is_ours
+from storing.entries import Stored
+
+log = logging.getLogger(__name__)
+
+
+def tick(world: World, services: list[str]) -> None:
+    """Bring every named service one look further. One service's trouble never stops the others."""
+    policy = world.policy()
+    now = world.now()
+    current = {service: found for service in services if (found := world.records.newest(service)) is not None}
+    active = {service: stored for service, stored in current.items() if not stored.value.closed}
+    seen = observe(world, [stored.value for stored in active.values()], policy, now) if active else {}
+    for service in services:
+        stored = current.get(service)
+        try:
+            if stored is not None and not stored.value.closed:
+                stored = advance(world, stored, seen[stored.value.id])
+            if stored is not None and stored.value.closed:
+                follow(world, stored.value)
+            announce(world, service, policy)
+        except Conflict as lost:
+            log.info("%s: somebody else decided first, this tick stops: %s", service, lost)
+        except Unavailable as away:
+            log.warning("%s: frozen until the state store answers: %s", service, away)
+        except InvariantBroken as broken:
+            log.error("%s: frozen, weights untouched, this is a bug of ours: %s", service, broken)  # noqa: TRY400
+            world.records.record_incident("invariant", f"{service}: {broken}", world.now())
+        except CanaryError as error:
+            log.error("%s: %s", service, error)  # noqa: TRY400  # the message says all, a trace says less
+            world.records.record_incident("tick", f"{service}: {error}", world.now())
+
+
+def advance(world: World, stored: Stored[Rollout], seen: Observation) -> Stored[Rollout]:
+    """decide, save, converge."""
+    decision = decide(stored.value, seen, world.now())
+    return converge(world, save(world, stored, decision), seen)
+
+
+def save(world: World, stored: Stored[Rollout], decision: Decision) -> Stored[Rollout]:
+    """By compare-and-swap, with the notices and the settled counts, in one transaction. Conflict = stop."""
+    if decision.recorded:
+        log.info("%s: %s", decision.rollout.id, decision.sentence)
+    return world.records.save(stored, decision)
+
+
+def converge(world: World, stored: Stored[Rollout], seen: Observation) -> Stored[Rollout]:
+    """Make pool and marker what the stored rollout says: the pool first, read back, then the marker."""
+    rollout = stored.value
+    if wants_write(rollout, seen.standing, seen.pool, seen.marker):
+        try:
+            pool = write_pool(world, rollout, seen)
+            marker = write_marker(world, rollout, seen, pool)
+        except (Unavailable, Misconfigured, Conflict) as error:
+            unknown = replace_readings(seen, failed("pool", error), failed("marker", error))
+            return save(world, stored, write_failed(rollout, unknown, str(error), world.now()))
+        seen = replace_readings(seen, pool, marker)
+    decision = read_back(rollout, seen, world.now())
+    return save(world, stored, decision) if decision.rollout != rollout else stored
+
+
+def write_pool(world: World, rollout: Rollout, seen: Observation) -> PoolReading:
+    """The pool as the rollout wants it, read back. A pool that could not be observed is read again first."""
+    pin = rollout.pin
+    pool = seen.pool if isinstance(seen.pool, PoolReading) else read_pool(world, pin)
+    if not isinstance(pool, PoolReading):
+        raise Unavailable(pool.detail, retry_at=pool.retry_at)
+    if pool.weights == rollout.weights:
+        return pool
+    if not pool_is_ours(rollout, pool):
+        raise Conflict(f"{pin.pool} was changed by somebody else meanwhile: {pool.weights}")
+    backends = {slot: one.backend for slot, one in pin.slots.items()}
+    return world.pool.write(pin.api_management, pin.pool, backends, rollout.weights, pool.etag)
+
+
+def write_marker(world: World, rollout: Rollout, seen: Observation, pool: PoolReading) -> MarkerReading:
+    """The marker as the rollout wants it, once the pool was read back as wanted."""
+    pin = rollout.pin
+    marker = seen.marker if isinstance(seen.marker, MarkerReading) else read_marker(world, pin)
+    if not isinstance(marker, MarkerReading):
+        raise Unavailable(marker.detail, retry_at=marker.retry_at)
+    if marker.live is rollout.marker or pool.weights != rollout.weights:
+        return marker
+    if not marker_is_ours(rollout, marker):
+        raise Conflict(f"{pin.marker} was changed by somebody else meanwhile: {marker.live}")
+    return world.marker.write(pin.api_management, pin.marker, rollout.marker, marker.etag)
+
+
+def announce(world: World, service: str, policy: Policy) -> None:
+    """Drain the outbox; a service rests when its rollout is closed and everything is told."""
+    drain(world.records, service, policy.channels, world.channel, world.now())
+    world.records.deactivate(service)

@@ -1,0 +1,43 @@
+"""What the controller works with: the adapters, the records, the clock and the policy, as one value."""
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import msgspec
+
+from controller.seams import MarkerShifter, NoticeChannel, PoolShifter, Prober, TelemetrySource
+from rollouts import limits
+from rollouts.policy import Channel, Policy
+from storing.records import Records
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Results in order, worked on by threads: looks at the world wait on the network, not on each other."""
+    things: Sequence[Item] = list(items)
+    if len(things) < 2:
+        return [work(thing) for thing in things]
+    with ThreadPoolExecutor(min(limits.PROBE_WORKERS, len(things))) as threads:
+        return list(threads.map(work, things))
+
+
+def in_order(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """The same, one after the other: for simulations that must replay."""
+    return [work(thing) for thing in items]
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """Every effect that the controller can have goes through one of these."""
+
+    now: Callable[[], float]  # epoch seconds
+    records: Records
+    policy: Callable[[], Policy]  # the policy in force: pushed, else packaged; raises PolicyError when neither is good
+    telemetry: TelemetrySource
+    pool: PoolShifter
+    marker: MarkerShifter
+    prober: Prober
+    channel: Callable[[Channel], NoticeChannel]
+    each: Callable[..., list] = at_once  # type: ignore[type-arg]  # at_once or in_order

@@ -1,0 +1,213 @@
+"""What a person or a pipeline may ask of a rollout: each command a decision, or Refused with the reason.
+
+`abort` and `rollback` always win, whatever holds or pauses; HARMFUL refuses `promote`.
+"""
+
+from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
+
+from analyzers.judge.verdict import VerdictKind
+from rollouts.decide import Draft
+from rollouts.decision import Decision
+from rollouts.errors import Refused
+from rollouts.explain import duration
+from rollouts.notice import NoticeKind
+from rollouts.observation import MarkerReading, Observation, PoolReading
+from rollouts.rollout import HoldReason, Outcome, Pause, Phase, Rollout
+from rollouts.states import Event, possible
+
+
+class CommandKind(StrEnum):
+    """The verbs."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    APPROVE = "approve"
+    PROMOTE = "promote"
+    ABORT = "abort"
+    ADOPT = "adopt"
+    REASSERT = "reassert"
+    ROLLBACK = "rollback"
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """One request, with who made it and why; the actor is stored as claimed or as authenticated."""
+
+    kind: CommandKind
+    actor: str
+    reason: str = ""
+    minutes: float | None = None  # pause: how long; None = limits.pause
+    share: int | None = None  # approve: which share; None = the one that waits
+
+
+def command(rollout: Rollout, asked: Command, seen: Observation, now: float) -> Decision:
+    """The decision that `asked` leads to at `now` (epoch seconds). Refused names what stands against it."""
+    if rollout.phase is Phase.CLOSED:
+        raise Refused(f"{rollout.id} is closed ({rollout.outcome}): {rollout.reason}")
+    draft = Draft(rollout, rollout, seen, now)
+    said = f"{asked.kind} by {asked.actor}" + (f": {asked.reason}" if asked.reason else "")
+    match asked.kind:
+        case CommandKind.PAUSE:
+            _pause(draft, asked, said)
+        case CommandKind.RESUME:
+            _resume(draft, said)
+        case CommandKind.APPROVE:
+            _approve(draft, asked, said)
+        case CommandKind.PROMOTE:
+            _promote(draft, said)
+        case CommandKind.ABORT:
+            _event(draft, Event.ABORT, said)
+        case CommandKind.ROLLBACK:
+            _event(draft, Event.ROLL_BACK, said)
+        case CommandKind.ADOPT:
+            _adopt(draft, said)
+        case CommandKind.REASSERT:
+            _reassert(draft, said)
+    return draft.decision(settled=False)
+
+
+def supersede(rollout: Rollout, version: str, seen: Observation, now: float) -> Decision:
+    """An announcement names a newer version on the canary slot: share 0, the newer one follows."""
+    draft = Draft(rollout, rollout, seen, now)
+    draft.act(Event.NEW_VERSION, f"version {version} was announced for {rollout.canary}")
+    return draft.decision(settled=False)
+
+
+def return_to_baseline(rollout: Rollout, asked: Command, record_id: str, now: float) -> Rollout:
+    """`rollback` after closing: a record of its own that brings the traffic back to the old slot."""
+    if rollout.outcome is not Outcome.PROMOTED:
+        raise Refused(
+            f"{rollout.id} ended {rollout.outcome}: its version has no traffic, there is nothing to roll back"
+        )
+    return Rollout(
+        id=record_id,
+        service=rollout.service,
+        version=rollout.version,
+        deployment_id=f"rollback-of-{rollout.id}",
+        canary=rollout.canary,
+        started_at=now,
+        started_by=f"person:{asked.actor}",
+        pin=rollout.pin,
+        phase=Phase.CLOSING,
+        phase_since=now,
+        outcome=Outcome.ROLLED_BACK,
+        share=100,
+        marker=rollout.canary,
+        baseline_version=rollout.baseline_version,
+        pool_seen=rollout.pool_seen,
+        marker_seen=rollout.marker_seen,
+        link=rollout.link,
+        commit=rollout.commit,
+    )
+
+
+def begin_return(record: Rollout, asked: Command, seen: Observation, now: float) -> Decision:
+    """The first decision of such a record: all traffic back to the old slot."""
+    draft = Draft(record, record, seen, now)
+    draft.act(
+        Event.ROLL_BACK, f"rollback by {asked.actor} after promotion" + (f": {asked.reason}" if asked.reason else "")
+    )
+    return draft.decision(settled=False)
+
+
+def _event(draft: Draft, event: Event, said: str) -> None:
+    rollout = draft.rollout
+    if not possible(rollout.phase, event):
+        raise Refused(
+            f"{rollout.id} is in phase {rollout.phase}: {event} is not possible there; `canary abort` ends it"
+        )
+    draft.act(event, said)
+
+
+def _pause(draft: Draft, asked: Command, said: str) -> None:
+    seconds = asked.minutes * 60 if asked.minutes is not None else draft.rollout.pin.limits.pause_seconds
+    if not 0 < seconds <= 30 * 86400:
+        raise Refused(f"pause: minutes is {asked.minutes}: give a number above 0 and at most 43200 (30 days)")
+    pause = Pause(
+        actor=asked.actor, reason=asked.reason or "no reason given", since=draft.now, until=draft.now + seconds
+    )
+    draft.rollout = replace(draft.rollout, pause=pause)
+    draft.sentence = f"{said}, for {duration(seconds)}. Harm is still acted on"
+    draft.tell(NoticeKind.PAUSED, draft.sentence, command=f"canary resume {draft.rollout.service}")
+
+
+def _resume(draft: Draft, said: str) -> None:
+    rollout = draft.rollout
+    if rollout.pause is None and rollout.hold is None:
+        raise Refused(f"{rollout.id} is neither paused nor held: {rollout.reason}")
+    if rollout.hold is not None and rollout.hold.reason in (HoldReason.DEPLOYED_TO_LIVE, HoldReason.DRIFT):
+        raise Refused(f"{rollout.id} is held ({rollout.hold.reason}): {rollout.hold.detail}")
+    if rollout.hold is not None and rollout.hold.reason is HoldReason.BASELINE_CHANGED:
+        # The person accepts what is there now as the way back.
+        draft.rollout = replace(draft.rollout, baseline_version=None)
+    draft.end_hold()
+    draft.rollout = replace(draft.rollout, pause=None)
+    draft.sentence = said
+    draft.tell(NoticeKind.RESUMED, said)
+
+
+def _approve(draft: Draft, asked: Command, said: str) -> None:
+    rollout, steps = draft.rollout, draft.rollout.pin.steps
+    upcoming = steps[0] if rollout.phase is Phase.GATE else steps[min(rollout.step + 1, len(steps) - 1)]
+    share = asked.share if asked.share is not None else upcoming
+    if share not in steps:
+        raise Refused(f"approve: {share} is not one of the steps {list(steps)}")
+    draft.rollout = replace(rollout, approved=tuple(dict.fromkeys((*rollout.approved, share))))
+    if rollout.hold is not None and rollout.hold.reason is HoldReason.APPROVAL and share == upcoming:
+        draft.end_hold()
+    draft.sentence = f"{share} % approved: {said}"
+    draft.tell(NoticeKind.RECORD, draft.sentence)
+
+
+def _promote(draft: Draft, said: str) -> None:
+    rollout = draft.rollout
+    if not possible(rollout.phase, Event.PROMOTE):
+        raise Refused(f"{rollout.id} is in phase {rollout.phase}: only a step or the watch can be promoted by hand")
+    if rollout.verdict is not None and rollout.verdict.kind is VerdictKind.HARMFUL:
+        raise Refused(f"{rollout.id} is HARMFUL and is not promoted: {rollout.reason}")
+    if rollout.phase is Phase.STEP and not _is_read(draft):
+        raise Refused(f"{rollout.id}: the pool does not hold what the rollout wants; adopt, reassert or wait first")
+    draft.act(Event.PROMOTE, said)
+
+
+def _is_read(draft: Draft) -> bool:
+    pool = draft.seen.pool
+    return isinstance(pool, PoolReading) and pool.weights == draft.rollout.weights
+
+
+def _adopt(draft: Draft, said: str) -> None:
+    rollout, pool = draft.rollout, draft.seen.pool
+    if not isinstance(pool, PoolReading):
+        raise Refused(f"adopt: the pool could not be read: {pool.detail}")
+    share = pool.weights.share(rollout.canary)
+    if share == rollout.share:
+        raise Refused(f"adopt: the pool already holds what the rollout wants, {share} % for {rollout.canary}")
+    if share == 0:
+        _event(draft, Event.ZEROED, said)
+        return
+    if share == 100:
+        raise Refused(
+            f"adopt: the pool gives {rollout.canary} 100 %: use `canary promote` after `canary reassert`, so that "
+            "the marker and the watch follow"
+        )
+    if not possible(rollout.phase, Event.ADOPTED):
+        raise Refused(f"adopt: {rollout.id} is in phase {rollout.phase}; `canary reassert` or `canary abort`")
+    draft.adopted = share
+    draft.act(Event.ADOPTED, said)
+
+
+def _reassert(draft: Draft, said: str) -> None:
+    rollout, pool = draft.rollout, draft.seen.pool
+    if not isinstance(pool, PoolReading):
+        raise Refused(f"reassert: the pool could not be read: {pool.detail}")
+    if rollout.hold is None or rollout.hold.reason is not HoldReason.DRIFT:
+        raise Refused(f"reassert: {rollout.id} is not held for drift: {rollout.reason}")
+    # From now on what the person set is what we last knew: converge may replace it.
+    attempted = (*rollout.attempted, pool.weights.share(rollout.canary))
+    known = draft.seen.marker if isinstance(draft.seen.marker, MarkerReading) else rollout.marker_seen
+    draft.rollout = replace(rollout, attempted=attempted, marker_seen=known)
+    draft.end_hold()
+    draft.sentence = f"{said}: {rollout.share} % for {rollout.canary} again"
+    draft.tell(NoticeKind.RECORD, draft.sentence)

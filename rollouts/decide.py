@@ -1,0 +1,464 @@
+"""From what was seen to what will be done: `decide` is the one entry, and it is pure.
+
+decide = witness (take in) -> judge -> rule (precedence) -> apply (table, sentence, notices).
+The same rollout, observation and now give the same decision, for ever: replay depends on it.
+"""
+
+import msgspec
+from msgspec.structs import replace
+
+from analyzers.judge import judge
+from analyzers.judge.counts import Settings
+from analyzers.judge.verdict import VerdictKind
+from rollouts import limits
+from rollouts.decision import Decision
+from rollouts.errors import InvariantBroken
+from rollouts.explain import duration, lines
+from rollouts.holds import HOLDS
+from rollouts.notice import Notice, NoticeKind
+from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Slot, Standing
+from rollouts.policy import Pin, ServicePolicy
+from rollouts.rollout import Announcement, Hold, HoldReason, Outcome, Phase, Rollout
+from rollouts.rule import Ruling, closing, in_place, rule, switched
+from rollouts.states import Event, move
+from rollouts.witness import counts, nearest_step, newly_settled, read_marker, read_pool, witness
+
+_TRAFFIC = (Phase.STEP, Phase.SWITCH, Phase.WATCH)
+_OURS_TO_MOVE = frozenset(
+    {Event.GATE_PASSED, Event.RAISED, Event.LOWERED, Event.PROVEN, Event.SUSPECTED, Event.HARM, Event.EXPIRED}
+)
+_TOLD_AS = {
+    Outcome.PROMOTED: NoticeKind.PROMOTED,
+    Outcome.ROLLED_BACK: NoticeKind.ROLLED_BACK,
+    Outcome.REJECTED: NoticeKind.REJECTED,
+    Outcome.SUPERSEDED: NoticeKind.SUPERSEDED,
+    Outcome.ABORTED: NoticeKind.ABORTED,
+}
+
+
+def begin(told: Announcement, service: ServicePolicy, rollout_id: str, look: FirstLook) -> Decision:
+    """A new rollout at its gate, with the notice that says so. On the live slot it is held from the start."""
+    canary, live = look.canary, look.marker.live
+    pin = service.pin
+    rollout = Rollout(
+        id=rollout_id,
+        service=told.service,
+        version=told.version,
+        deployment_id=told.deployment_id,
+        canary=canary,
+        started_at=look.now,
+        started_by=told.by,
+        pin=pin,
+        link=told.link,
+        commit=told.commit,
+        ask_before_rollback=told.ask_before_rollback,
+        phase_since=look.now,
+        marker=live,
+        marker_seen=look.marker,
+        share=100 if canary is live else 0,
+    )
+    standing = Standing(mode=service.mode, approvals=service.approvals, channels=service.channels)
+    seen = Observation(pool=look.pool, marker=look.marker, telemetry=None, probes={}, standing=standing)
+    draft = Draft(rollout, rollout, seen, look.now)
+    draft.sentence = f"{told.service} {told.version} begins on {canary}: gate, then {list(pin.steps)} % ({told.by})"
+    draft.rollout = replace(rollout, reason=draft.sentence)
+    if canary is live:
+        why = (
+            f"{told.version} was deployed to {canary}, which is live: nothing can be shifted, every user has it already"
+        )
+        draft.apply(Ruling(hold=HoldReason.DEPLOYED_TO_LIVE, why=why))
+    else:
+        draft.tell(NoticeKind.STARTED, draft.sentence)
+    return draft.decision(settled=False)
+
+
+class FirstLook(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen when a rollout began."""
+
+    canary: Slot
+    marker: MarkerReading
+    pool: PoolReading | Failed
+    now: float
+
+
+def decide(rollout: Rollout, seen: Observation, now: float) -> Decision:
+    """What to do about `rollout` at `now` (epoch seconds), given what this tick saw.
+
+    Raises InvariantBroken when the result would break a promise; nothing is changed then.
+    """
+    looked = witness(rollout, seen, now)
+    verdict = judge(counts(looked, seen, now), looked.pin.indicators, settings(looked.pin)) if _judged(looked) else None
+    looked = replace(looked, verdict=verdict or looked.verdict)
+    if verdict is not None and verdict.kind is VerdictKind.HARMFUL and looked.harmful_at is None:
+        looked = replace(looked, harmful_at=now)
+    draft = Draft(rollout, looked, seen, now)
+    draft.release()
+    draft.notice_lost_way_back()
+    draft.apply(rule(looked, seen, verdict, now))
+    draft.remember_attempt()
+    return draft.decision(settled=True)
+
+
+def read_back(rollout: Rollout, seen: Observation, now: float) -> Decision:
+    """After converge: take in the pool and the marker as read back; finish a switch or an end."""
+    looked = rollout
+    if isinstance(seen.pool, PoolReading):
+        looked = read_pool(looked, seen.pool, now)
+    if isinstance(seen.marker, MarkerReading):
+        looked = read_marker(looked, seen.marker)
+    draft = Draft(rollout, looked, seen, now)
+    draft.release()
+    if looked.phase is Phase.SWITCH:
+        draft.apply(switched(looked, seen))
+    elif looked.phase is Phase.CLOSING:
+        draft.apply(closing(looked, seen))
+    return draft.decision(settled=False)
+
+
+def write_failed(rollout: Rollout, seen: Observation, error: str, now: float) -> Decision:
+    """A write was refused or got no answer: count it, and say so loudly at the second time."""
+    failures = rollout.write_failures + 1
+    looked = replace(rollout, write_failures=failures, write_error=error[: limits.DETAIL_CHARACTERS])
+    draft = Draft(rollout, looked, seen, now)
+    if failures == limits.WRITE_FAILURES:
+        wanted = f"{rollout.share} % for {rollout.canary}, {rollout.pin.marker} {rollout.marker}"
+        draft.tell(
+            NoticeKind.NOT_CARRIED_OUT,
+            f"Decided, NOT carried out: {wanted}. {failures} attempts failed: {looked.write_error}. "
+            f"It is tried again at every tick. Reason of the decision: {rollout.reason}",
+            command=f"canary shift {rollout.service} {rollout.share} --direct",
+        )
+    return draft.decision(settled=False)
+
+
+def wants_write(
+    rollout: Rollout, standing: Standing, pool: PoolReading | Failed, marker: MarkerReading | Failed
+) -> bool:
+    """Whether pool or marker must be brought to what the stored rollout says, and may be.
+
+    A person's weights are never written over: drift waits for `adopt` or `reassert`, unless the rollout ends
+    by harm, where the way to the baseline is open from wherever the weights are.
+    """
+    if standing.mode is not Mode.ACT or standing.off or rollout.phase is Phase.CLOSED:
+        return False
+    if rollout.hold is not None and rollout.hold.reason in (HoldReason.DRIFT, HoldReason.DEPLOYED_TO_LIVE):
+        return False
+    return not in_place(rollout, pool, marker)
+
+
+def settings(pin: Pin) -> Settings:
+    """The judge's settings that a pin asks for."""
+    return Settings(
+        alpha=pin.alpha,
+        beta=pin.beta,
+        horizon=pin.horizon,
+        critical_operations=pin.critical_operations,
+        stale_seconds=5 * pin.interval_seconds,
+    )
+
+
+def _judged(rollout: Rollout) -> bool:
+    return rollout.phase in _TRAFFIC
+
+
+class Draft:
+    """One decision in the making: the rollout so far, the notices so far. Used once, inside this package."""
+
+    def __init__(self, before: Rollout, looked: Rollout, seen: Observation, now: float) -> None:
+        self.before = before
+        self.rollout = looked
+        self.seen = seen
+        self.now = now
+        self.notices: list[Notice] = []
+        self.kind: NoticeKind | None = None
+        self.sentence = looked.reason
+        self.changed = False
+        self.adopted = 0  # the share that a person's weights give, for Event.ADOPTED
+
+    def decision(self, *, settled: bool) -> Decision:
+        """The finished value, checked against the invariants."""
+        rollout = self.rollout
+        kinds = (self.before.verdict and self.before.verdict.kind, rollout.verdict and rollout.verdict.kind)
+        recorded = self.changed or bool(self.notices) or kinds[0] != kinds[1] or self.before.share != rollout.share
+        if recorded:
+            rollout = replace(rollout, decisions=rollout.decisions + 1)
+        check(self.before, rollout, self.seen.standing.mode)
+        return Decision(
+            rollout=rollout,
+            at=self.now,
+            phase_before=self.before.phase,
+            share_before=self.before.share,
+            kind=self.kind,
+            sentence=self.sentence,
+            notices=tuple(self.notices),
+            verdict=rollout.verdict,
+            hold=rollout.hold.reason if rollout.hold else None,
+            outcome=rollout.outcome,
+            recorded=recorded,
+            settled=newly_settled(self.before, rollout, self.seen) if settled else None,
+        )
+
+    def remember_attempt(self) -> None:
+        """What is about to be written is ours, even if the answer to the write is never heard."""
+        rollout, standing = self.rollout, self.seen.standing
+        if wants_write(rollout, standing, self.seen.pool, self.seen.marker) and rollout.share not in rollout.attempted:
+            self.rollout = replace(rollout, attempted=(*rollout.attempted, rollout.share))
+
+    def tell(self, kind: NoticeKind, text: str, *, command: str | None = None) -> None:
+        """A notice that goes out with this decision."""
+        self.notices.append(self._notice(kind, text, command))
+        self.kind = self.kind or kind
+
+    def tell_when_done(self, kind: NoticeKind, text: str) -> None:
+        """A notice that waits until pool and marker are read back; an older one that waited never happened."""
+        self.rollout = replace(self.rollout, pending=(self._notice(kind, text, None),))
+        self.kind = kind
+
+    def release(self) -> None:
+        """Pool and marker are as decided: what waited for that may be told, with the weights as read back."""
+        if not in_place(self.rollout, self.seen.pool, self.seen.marker):
+            return
+        waiting = self.rollout.pending
+        self.rollout = replace(self.rollout, write_failures=0, write_error="")
+        pool, marker = self.seen.pool, self.seen.marker
+        if not isinstance(pool, PoolReading) or not isinstance(marker, MarkerReading):
+            return
+        self.notices += [replace(one, weights=pool.weights, live=marker.live, at=self.now) for one in waiting]
+        self.rollout = replace(self.rollout, pending=())
+
+    def notice_lost_way_back(self) -> None:
+        """In the watch a changed baseline takes the way back away: said once, weights stay."""
+        rollout = self.rollout
+        probe = self.seen.probes.get(rollout.baseline)
+        if rollout.phase is not Phase.WATCH or probe is None or not probe.healthy or not rollout.rollback_possible:
+            return
+        if probe.version is None or probe.version == rollout.baseline_version:
+            return
+        self.rollout = replace(rollout, rollback_possible=False)
+        self.tell(
+            NoticeKind.ALARM,
+            f"{rollout.baseline} now answers version {probe.version} instead of {rollout.baseline_version}: "
+            "the version to roll back to is gone; a rollback will be asked for, not done",
+        )
+
+    def apply(self, ruling: Ruling) -> None:
+        """Turn a ruling into the next state, its sentence and its notices."""
+        if ruling.event is not None and self._may_move(ruling.event):
+            self.end_hold(quietly=True)
+            self._move(ruling.event, ruling.why)
+        elif ruling.event is not None:
+            self._advise(ruling.event, ruling.why)
+        elif ruling.hold is not None:
+            self._hold(ruling)
+        else:
+            self.end_hold(quietly=False)
+            self.sentence = ruling.why
+            self.rollout = replace(self.rollout, reason=ruling.why)
+
+    def act(self, event: Event, why: str) -> None:
+        """A person's event: it moves whatever the mode says of the controller's own moves."""
+        self.end_hold(quietly=True)
+        self._move(event, why)
+
+    def _may_move(self, event: Event) -> bool:
+        standing = self.seen.standing
+        if standing.mode is Mode.ACT and not standing.off:
+            return True
+        if event is Event.GATE_PASSED:
+            return standing.mode is not Mode.ACT  # the phase moves on, the weights are people's
+        return event not in _OURS_TO_MOVE
+
+    def _advise(self, event: Event, why: str) -> None:
+        """What it would have done: told once in mode advise, recorded in mode observe."""
+        wanted = {
+            Event.RAISED: "raise the canary's share",
+            Event.PROVEN: "go to 100 % and move the marker",
+            Event.HARM: "roll back to 0",
+            Event.SUSPECTED: "go back to the last judged share",
+            Event.LOWERED: "go back one share",
+            Event.EXPIRED: "go back to 0",
+            Event.GATE_PASSED: "give the first share",
+        }[event]
+        why_not = "`canary off` is in force" if self.seen.standing.off else f"mode {self.seen.standing.mode}"
+        self.sentence = f"Would {wanted} ({why_not}): {why}"
+        key = f"{event}@{self.rollout.share}"
+        if self.rollout.advised != key:
+            self.changed = True
+            self.kind = NoticeKind.ADVICE
+            if self.seen.standing.mode is not Mode.OBSERVE:
+                self.tell(NoticeKind.ADVICE, self.sentence)
+        self.rollout = replace(self.rollout, advised=key, reason=self.sentence)
+
+    def _move(self, event: Event, why: str) -> None:
+        rollout = self.rollout
+        phase, outcome = move(rollout.id, rollout.phase, event)
+        ours = self.seen.standing.mode is Mode.ACT
+        changes: dict[str, object] = {"phase": phase, "phase_since": self.now, "advised": ""}
+        step, share = self._target(event)
+        if event in (Event.RAISED, Event.GATE_PASSED, Event.PROVEN):
+            changes["raised_at"] = self.now
+        if event is Event.LOWERED:
+            changes["lowered_for_shared"] = True
+        if phase is Phase.SWITCH and ours:
+            changes["marker"] = rollout.canary
+        if outcome is not None:
+            changes["outcome"] = outcome
+            if ours and outcome is not Outcome.PROMOTED and rollout.phase is not Phase.GATE:
+                share, changes["marker"] = 0, rollout.baseline
+        if phase is Phase.CLOSED:
+            changes["closed_at"] = self.now
+        if share != rollout.share and ours:
+            changes |= {"share": share, "write_failures": 0, "write_error": ""}
+        text = self._sentence(event, outcome, share, why)
+        changes |= {"step": step, "reason": text}
+        self.rollout = replace(rollout, **changes)
+        self.sentence, self.changed = text, True
+        if kind := _kind(event, outcome):
+            self.tell_when_done(kind, text)
+            self.release()
+
+    def _target(self, event: Event) -> tuple[int, int]:
+        """The step index and the share after `event`, before an end takes the share to 0."""
+        rollout, steps = self.rollout, self.rollout.pin.steps
+        match event:
+            case Event.GATE_PASSED:
+                step = 0
+            case Event.RAISED:
+                step = rollout.step + 1
+            case Event.LOWERED:
+                step = max(0, rollout.step - 1)
+            case Event.PROVEN | Event.PROMOTE if rollout.phase is Phase.STEP:
+                step = len(steps) - 1
+            case Event.SUSPECTED:
+                step = max(0, len(steps) - 2)
+            case Event.ADOPTED:
+                return nearest_step(steps, self.adopted), self.adopted
+            case _:
+                return rollout.step, rollout.share
+        return step, steps[step]
+
+    def _sentence(self, event: Event, outcome: Outcome | None, share: int, why: str) -> str:
+        rollout = self.rollout
+        what = f"{rollout.service} {rollout.version}"
+        if event is Event.CARRIED_OUT:
+            return rollout.reason
+        if event is Event.SWITCHED:
+            return f"{what} is live: {rollout.canary} has 100 % and {rollout.pin.marker} says so"
+        if event is Event.SUSPECTED:
+            return f"{what}: suspicion at 100 %. {why}. Back to {share} %, where both slots are compared side by side"
+        match outcome:
+            case Outcome.PROMOTED:
+                return f"{what} is promoted: {why}"
+            case Outcome.ROLLED_BACK:
+                return f"{what} is rolled back: {why}. Share set to 0"
+            case Outcome.REJECTED:
+                return f"{what} is rejected, it never got traffic: {why}"
+            case Outcome.SUPERSEDED:
+                return f"{what} is superseded: {why}. Share set to 0"
+            case Outcome.ABORTED:
+                return f"{what} is aborted: {why}" + ("" if rollout.phase is Phase.GATE else ". Share set to 0")
+            case None:
+                return f"{what}: {rollout.share} -> {share} % for {rollout.canary}. {why}"
+
+    def _hold(self, ruling: Ruling) -> None:
+        reason = ruling.hold
+        if reason is None:
+            raise InvariantBroken(f"rollout {self.rollout.id}: a hold without a reason")
+        held, row = self.rollout.hold, HOLDS[reason]
+        why = ruling.why[: 2 * limits.DETAIL_CHARACTERS]
+        if held is None or held.reason is not reason:
+            if held is not None:
+                self._resume_clock(held)
+            held, self.changed = Hold(reason=reason, since=self.now, detail=why), True
+        else:
+            held = replace(held, detail=why)
+        self.sentence = f"{self.rollout.service} {self.rollout.version} is held ({reason}): {why}"
+        self.rollout = replace(self.rollout, hold=held, reason=self.sentence)
+        lasted = self.now - held.since
+        quiet = (
+            row.quiet_intervals * self.rollout.pin.interval_seconds
+            if row.quiet_intervals is not None
+            else row.limit_seconds(self.rollout.pin.limits) or 0
+        )
+        if held.told_at is None and lasted >= quiet:
+            self._tell_hold(NoticeKind.HELD, self.sentence)
+        elif held.told_at is not None and self.now - held.told_at >= row.reminder_seconds:
+            self._tell_hold(NoticeKind.REMINDER, f"Still held, for {duration(lasted)}: {self.sentence}")
+
+    def _tell_hold(self, kind: NoticeKind, text: str) -> None:
+        hold = self.rollout.hold
+        if hold is None:
+            return
+        self.tell(kind, text, command=f"{HOLDS[hold.reason].person} {self.rollout.service}")
+        self.rollout = replace(self.rollout, hold=replace(hold, told_at=self.now))
+
+    def end_hold(self, *, quietly: bool = True) -> None:
+        """End the hold in force, if there is one; `quietly` without a notice of its own."""
+        held = self.rollout.hold
+        if held is None:
+            return
+        self._resume_clock(held)
+        self.rollout = replace(self.rollout, hold=None)
+        self.changed = True
+        if held.told_at is not None and not quietly:
+            self.tell(
+                NoticeKind.RESUMED,
+                f"{self.rollout.service} {self.rollout.version} goes on, it was held for "
+                f"{duration(self.now - held.since)} ({held.reason})",
+            )
+
+    def _resume_clock(self, held: Hold) -> None:
+        """Time spent held does not count against the step's deadline."""
+        if self.rollout.clock_from is not None:
+            began = max(held.since, self.rollout.clock_from)
+            self.rollout = replace(self.rollout, clock_from=self.rollout.clock_from + max(0.0, self.now - began))
+
+    def _notice(self, kind: NoticeKind, text: str, command: str | None) -> Notice:
+        rollout, pool, marker = self.rollout, self.seen.pool, self.seen.marker
+        return Notice(
+            id=f"{rollout.id}-{rollout.decisions + 1}-{kind}",
+            kind=kind,
+            service=rollout.service,
+            rollout=rollout.id,
+            version=rollout.version,
+            canary=rollout.canary,
+            at=self.now,
+            text=text,
+            channels=() if self.seen.standing.mode is Mode.OBSERVE else self.seen.standing.channels,
+            weights=pool.weights if isinstance(pool, PoolReading) else None,
+            live=marker.live if isinstance(marker, MarkerReading) else None,
+            lines=lines(rollout.verdict),
+            link=rollout.link,
+            command=command,
+        )
+
+
+def _kind(event: Event, outcome: Outcome | None) -> NoticeKind | None:
+    """What is told of a move; None = it is told by the move that follows it."""
+    if outcome is not None:
+        return _TOLD_AS[outcome]
+    match event:
+        case Event.GATE_PASSED | Event.RAISED:
+            return NoticeKind.RAISED
+        case Event.LOWERED | Event.SUSPECTED:
+            return NoticeKind.LOWERED
+        case Event.SWITCHED:
+            return NoticeKind.SWITCHED
+        case Event.ADOPTED:
+            return NoticeKind.RECORD
+        case _:
+            return None
+
+
+def check(before: Rollout, after: Rollout, mode: Mode) -> None:
+    """The invariants that a decision can break; in code, since tests see only what they try."""
+    what = f"rollout {after.id}: "
+    if not 0 <= after.share <= 100:
+        raise InvariantBroken(f"{what}share {after.share} is outside 0..100")
+    harmful = after.verdict is not None and after.verdict.kind is VerdictKind.HARMFUL
+    if mode is Mode.ACT and harmful and after.share > before.share:
+        raise InvariantBroken(f"{what}a harmful version would gain share ({before.share} -> {after.share})")
+    if after.marker is after.canary and after.share == 0:
+        raise InvariantBroken(f"{what}the marker would name {after.canary}, which has weight 0")
+    if before.closed and after != before:
+        raise InvariantBroken(f"{what}it is closed, and would change")
