@@ -44,8 +44,8 @@ class Flaw(msgspec.Struct, frozen=True):
     got: str | None = None  # as shown; None = the leaf's own value
 
 
-class Unfit(Exception):  # noqa: N818  # never leaves parsing: it becomes lines of a PolicyError
-    """A value that a leaf does not take."""
+class Unfit(Exception):
+    """A value that a leaf does not take; never leaves parsing: it becomes lines of a PolicyError."""
 
     def __init__(self, advice: str = "", *, flaws: Sequence[Flaw] = ()) -> None:
         super().__init__(advice)

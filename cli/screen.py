@@ -1,0 +1,113 @@
+"""What a command shows: beautiful in a terminal, plain when piped, one JSON object with --json.
+
+Text from outside (versions, reasons, the server's sentences) is shown as text: no markup, no control
+characters. Answers go to standard output; progress and errors to standard error.
+"""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import IO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+STYLES = {
+    "promoted": "bold green",
+    "safe": "green",
+    "act": "green",
+    "rolled_back": "bold red",
+    "rejected": "bold red",
+    "harmful": "bold red",
+    "not_carried_out": "bold red",
+    "alarm": "bold red",
+    "aborted": "red",
+    "superseded": "yellow",
+    "held": "yellow",
+    "off": "yellow",
+    "blue": "blue",
+    "green": "green",
+}
+
+
+def printable(value: object) -> str:
+    """One line of printable text."""
+    text = str(value)
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def moment(at: object) -> str:
+    """Epoch seconds or ISO text as UTC to the second; "-" for nothing."""
+    if isinstance(at, int | float) and not isinstance(at, bool):
+        try:
+            return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+        except (OverflowError, ValueError, OSError):
+            return str(at)
+    return printable(at) if at else "-"
+
+
+class Screen:
+    """One command's two streams."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self._out = _console(sys.stdout)
+        self._err = _console(sys.stderr)
+
+    def result(self, value: object) -> None:
+        """The machine's answer: one line of JSON. Only with --json."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.flush()
+
+    def raw(self, text: str) -> None:
+        """Text for a pipe or a file, exactly as it is."""
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+    def line(self, text: str, *, style: str = "") -> None:
+        """One line of the answer."""
+        self._out.print(Text(printable(text), style=style))
+
+    def aside(self, text: str, *, style: str = "dim") -> None:
+        """One line beside the answer, to standard error: progress, what to do next."""
+        self._err.print(Text(printable(text), style=style))
+
+    def error(self, text: str, *, code: int, problems: Sequence[str] = ()) -> None:
+        """What went wrong, one line each; with --json also as an object on standard output."""
+        if self.as_json:
+            said: dict[str, object] = {"error": text, "exit_code": int(code)}
+            self.result(said | ({"problems": list(problems)} if problems else {}))
+        for line in problems or text.splitlines() or ["no reason was given"]:
+            self._err.print(Text.assemble(("error: ", "bold red"), printable(line)))
+
+    def facts(self, facts: Mapping[str, object]) -> None:
+        """Names and values, one a line; None is left out."""
+        shown = {name: printable(value) for name, value in facts.items() if value is not None}
+        width = max((len(name) for name in shown), default=0)
+        for name, value in shown.items():
+            self._out.print(Text.assemble((name.ljust(width), "dim"), "  ", (value, STYLES.get(value, ""))))
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
+        """A table; piped, it is aligned text with a heading and no frame."""
+        cells = [["-" if cell is None else printable(cell) for cell in row] for row in rows]
+        if not self._out.is_terminal:
+            if title:
+                self.raw(title)
+            widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+            for row in (list(columns), *cells):
+                self.raw("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            return
+        table = Table(*columns, title=title, box=box.SIMPLE_HEAD, title_justify="left", header_style="bold")
+        for row in cells:
+            table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        self._out.print(table)
+
+
+def _console(stream: IO[str]) -> Console:
+    """A console that wraps nothing when it is piped: a line stays one line for grep."""
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console = Console(file=stream, highlight=False, markup=False, emoji=False, width=100_000)
+    return console

@@ -1,0 +1,150 @@
+"""`canary shift`: set the weights of a service by hand; `--direct` works when the function app is dead.
+
+SHARE is the percent for one slot, the other gets the rest:
+- the slot is `--slot`; without it, the one that the marker does not name (so 0 gives all to the live slot).
+- 100 moves the marker to that slot, and only after the pool was read back. Repeated without `--slot` it would
+  mean the other slot, so from rest (all traffic on the live slot already) it must be named.
+- 0 gives all to the other slot and, where the marker named this one, moves the marker back after the pool.
+Whatever is so already is not written: every command may be repeated.
+"""
+
+import os
+import time
+from typing import Annotated
+
+import typer
+
+from cli.check import read_policy
+from cli.credential import credential
+from cli.ending import BadInput, ends
+from cli.options import Actor, AsJson, PolicyFile, Reason, Service, Url
+from cli.remote import Remote
+from cli.screen import Screen
+from controller.seams import MarkerShifter, PoolShifter
+from rollouts.errors import NotFound, Refused
+from rollouts.observation import MarkerReading, PoolReading, Slot, Weights
+from rollouts.policy import Pin
+
+ARM_URL = "https://management.azure.com"
+
+
+@ends
+def shift(
+    service: Service,
+    share: Annotated[int, typer.Argument(min=0, max=100, help="Percent for the slot; the other gets the rest.")],
+    *,
+    actor: Actor,
+    slot: Annotated[
+        Slot | None, typer.Option("--slot", help="Whose share it is; when left out, the slot that is not live.")
+    ] = None,
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Break glass: write to API Management from here, with your own rights.")
+    ] = False,
+    policy: PolicyFile = "canary.yaml",
+    reason: Reason = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set the weights by hand; at 100 the marker follows.
+
+    The marker moves only after the pool was read back. --direct works when the function app is dead.
+    """
+    screen = Screen(as_json=as_json)
+    if not direct:
+        answer = Remote(url).post(
+            *("services", service, "shift"), share=share, slot=slot and slot.value, actor=actor, reason=reason
+        )
+        if as_json:
+            screen.result(answer)
+        else:
+            screen.line(str(answer.get("sentence") or f"{service}: share {share} %"))
+        return
+    _, read = read_policy(policy)
+    found = read.services.get(service)
+    if found is None:
+        raise NotFound(f"{service}: {policy} has no such service; it has {', '.join(read.services)}")
+    shifted = Direct(found.pin, *_shifters()).shift(share, slot)
+    _tell(screen, service, shifted)
+
+
+class Shifted:
+    """What was found and what is there now, as read back."""
+
+    def __init__(self, slot: Slot, pool: PoolReading, marker: MarkerReading, wrote: list[str]) -> None:
+        self.slot, self.pool, self.marker, self.wrote = slot, pool, marker, wrote
+
+
+class Direct:
+    """The break-glass shift of one service, through the same adapters that the controller uses."""
+
+    def __init__(self, pin: Pin, pools: PoolShifter, markers: MarkerShifter) -> None:
+        self._pin, self._pools, self._markers = pin, pools, markers
+        self._backends = {slot: config.backend for slot, config in pin.slots.items()}
+
+    def shift(self, share: int, slot: Slot | None) -> Shifted:
+        """Pool first, read back, then the marker where it must follow; nothing that is so already is written."""
+        pin, wrote = self._pin, list[str]()
+        marker = self._markers.read(pin.api_management, pin.marker)
+        pool = self._pools.read(pin.api_management, pin.pool, self._backends)
+        slot = slot or self._other(share, marker, pool)
+        wanted = Weights.of(slot, share)
+        if pool.weights != wanted:
+            pool = self._pools.write(pin.api_management, pin.pool, self._backends, wanted, pool.etag)
+            wrote.append("pool")
+        if pool.weights != wanted:
+            raise Refused(
+                f"the pool was read back as {_said(pool.weights)}, not {_said(wanted)}: somebody else writes to it. "
+                "The marker was not moved; look, then run it again"
+            )
+        live = {100: slot, 0: slot.other}.get(share, marker.live)
+        if marker.live is not live:
+            marker = self._markers.write(pin.api_management, pin.marker, live, marker.etag)
+            wrote.append("marker")
+        if marker.live is not live:
+            raise Refused(f"the marker was read back as {marker.live}, not {live}: run it again")
+        return Shifted(slot, pool, marker, wrote)
+
+    @staticmethod
+    def _other(share: int, marker: MarkerReading, pool: PoolReading) -> Slot:
+        """The slot that is not live; at 100 from rest it must be named, or a repetition would turn back."""
+        idle = marker.live.other
+        if share == 100 and pool.weights.share(idle) == 0:
+            raise BadInput(
+                f"{marker.live} is live and has all traffic: to move it all to {idle}, write --slot {idle} "
+                f"(and --slot {marker.live} to leave it where it is)"
+            )
+        return idle
+
+
+def _shifters() -> tuple[PoolShifter, MarkerShifter]:
+    from shifting.arm import ArmClients
+    from shifting.marker import Marker
+    from shifting.pool import Pool
+
+    arm = ArmClients(os.environ.get("ARM_URL", ARM_URL), credential, now=time.time, sleep=time.sleep)
+    return Pool(arm), Marker(arm)
+
+
+def _said(weights: Weights) -> str:
+    return f"blue {weights.blue} / green {weights.green}"
+
+
+def _tell(screen: Screen, service: str, shifted: Shifted) -> None:
+    weights, live = shifted.pool.weights, shifted.marker.live
+    if screen.as_json:
+        screen.result(
+            {
+                "service": service,
+                "slot": shifted.slot.value,
+                "weights": {"blue": weights.blue, "green": weights.green},
+                "marker": live.value,
+                "wrote": shifted.wrote,
+            }
+        )
+        return
+    done = f"wrote {' and '.join(shifted.wrote)}" if shifted.wrote else "nothing to write, it is so already"
+    screen.line(f"{service}: {_said(weights)}, {live} is live ({done})")
+    back = shifted.slot if weights.share(shifted.slot) else shifted.slot.other
+    if weights.share(back):
+        screen.aside(f"to take {back} out: canary shift {service} 0 --slot {back} --direct")
+    screen.aside("a rollout that runs holds as drift: then canary adopt (these weights) or canary reassert (its own)")

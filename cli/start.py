@@ -1,0 +1,50 @@
+"""`canary start`: begin a rollout of the version on the idle slot, without an event."""
+
+from typing import Annotated
+
+import typer
+
+from cli.ending import ends
+from cli.options import Actor, AsJson, Reason, Service, Url
+from cli.remote import Remote
+from cli.screen import Screen
+from cli.status import state_of
+from rollouts.observation import Slot
+
+
+@ends
+def start(
+    service: Service,
+    version: Annotated[str, typer.Argument(help="The version that the idle slot's health URL answers.")],
+    *,
+    actor: Actor,
+    slot: Annotated[Slot | None, typer.Option("--slot", help="The idle slot when left out.")] = None,
+    deployment_id: Annotated[
+        str | None, typer.Option("--deployment-id", help="The same id never starts a second rollout.")
+    ] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Although this version was live or rolled back.")] = False,
+    link: Annotated[str | None, typer.Option("--link", help="URL of the pipeline's run, for the card.")] = None,
+    commit: Annotated[str | None, typer.Option("--commit", help="The commit that was built.")] = None,
+    reason: Reason = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a rollout."""
+    answer = Remote(url).post(
+        *("services", service, "start"),
+        version=version,
+        slot=slot and slot.value,
+        deployment_id=deployment_id,
+        retry=retry or None,
+        link=link,
+        commit=commit,
+        actor=actor,
+        reason=reason,
+    )
+    screen = Screen(as_json=as_json)
+    if as_json:
+        screen.result(answer)
+        return
+    rollout = answer.get("rollout", {})
+    screen.line(f"{rollout.get('id')}  {rollout.get('version')} on {rollout.get('canary')}: {state_of(rollout)}")
+    screen.aside(f"follow it: canary wait {rollout.get('id')}")

@@ -1,0 +1,170 @@
+"""`canary status` and `canary show`: what is going on, and one rollout with its evidence."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cli.ending import ends
+from cli.options import AsJson, RolloutId, SomeService, Url
+from cli.remote import Answer, Remote
+from cli.screen import STYLES, Screen, moment
+from rollouts.errors import NotFound
+
+RECENT = 5  # rollouts that `status SERVICE` lists: today's and yesterday's
+
+
+@ends
+def status(service: SomeService = None, url: Url = None, as_json: AsJson = False) -> None:
+    """Show all services, or one with its newest rollouts."""
+    remote, screen = Remote(url), Screen(as_json=as_json)
+    services: list[Answer] = remote.get("services").get("services", [])
+    if service is None:
+        incidents: list[Answer] = remote.get("incidents").get("incidents", [])
+        if as_json:
+            screen.result({"services": services, "incidents": incidents})
+            return
+        _services(screen, services)
+        _incidents(screen, incidents)
+        return
+    found = next((one for one in services if one.get("service") == service), None)
+    if found is None:
+        known = ", ".join(str(one.get("service")) for one in services) or "none"
+        raise NotFound(f"{service}: the policy in force has no such service; it has {known}")
+    rollouts: list[Answer] = remote.get("rollouts", service=service, limit=RECENT).get("rollouts", [])
+    if as_json:
+        screen.result({"service": found, "rollouts": rollouts})
+        return
+    _services(screen, [found])
+    rows = [[one.get(name) for name in ("id", "version", "canary", "share")] + _ending(one) for one in rollouts]
+    screen.table(("rollout", "version", "canary", "share", "state", "started", "why"), rows)
+
+
+@ends
+def show(
+    rollout: RolloutId,
+    last: Annotated[int, typer.Option("--last", min=1, max=1000, help="How many of its decisions.")] = 20,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one rollout: state, evidence, decisions, messages."""
+    answer, screen = Remote(url).get("rollouts", rollout), Screen(as_json=as_json)
+    if as_json:
+        screen.result(answer)
+        return
+    one: Answer = answer.get("rollout", {})
+    screen.facts(
+        {
+            "rollout": one.get("id"),
+            "service": one.get("service"),
+            "version": one.get("version"),
+            "canary": one.get("canary"),
+            "state": state_of(one),
+            "share": f"{one.get('share')} %",
+            "started": f"{moment(one.get('started_at'))} by {one.get('started_by')}",
+            "closed": moment(one["closed_at"]) if one.get("closed_at") else None,
+            "link": one.get("link"),
+            "why": one.get("sentence") or one.get("reason"),
+        }
+    )
+    decisions: list[Answer] = answer.get("decisions", [])
+    verdict = next((one["verdict"] for one in reversed(decisions) if one.get("verdict")), None)
+    if verdict:
+        evidence(screen, verdict)
+    for decision in decisions[-last:]:
+        screen.line(decision_line(decision), style=STYLES.get(str(decision.get("kind")), ""))
+    rows = [
+        (moment(notice.get("sent_at")), notice.get("channel"), notice.get("kind"), notice.get("error") or "sent")
+        for notice in answer.get("notices", [])
+        if notice.get("sent_at") or notice.get("error")
+    ]
+    if rows:
+        screen.table(("sent", "channel", "kind", "result"), rows, title="messages")
+
+
+def state_of(rollout: Answer) -> str:
+    """One word for where a rollout stands: its outcome, "held (drift)", or its phase."""
+    if rollout.get("outcome"):
+        return str(rollout["outcome"])
+    if held := hold_of(rollout):
+        return f"held ({held})"
+    return "paused" if rollout.get("pause") else str(rollout.get("phase"))
+
+
+def hold_of(rollout: Answer) -> str | None:
+    """The reason of the hold in force; a summary has it as a word, a rollout as a record."""
+    hold = rollout.get("hold")
+    if isinstance(hold, dict):
+        return str(hold.get("reason"))
+    return str(hold) if hold else None
+
+
+def decision_line(decision: Answer) -> str:
+    """One decision as one line."""
+    share = f"{decision.get('share')} %".rjust(5)
+    return f"{moment(decision.get('at'))}  {decision.get('phase') or '':<7} {share}  {decision.get('sentence') or ''}"
+
+
+def evidence(screen: Screen, verdict: dict[str, Any]) -> None:
+    """Each indicator: both counts, what is tolerated, and the evidence against both limits."""
+    rows = [
+        (
+            one.get("name"),
+            _side(one.get("canary")),
+            _side(one.get("baseline")),
+            _percent(one.get("boundary")),
+            _of(one.get("harm"), one.get("harm_limit")),
+            _of(one.get("safe"), one.get("safe_limit")),
+            one.get("note") or "",
+        )
+        for one in verdict.get("indicators", [])
+    ]
+    title = f"verdict: {verdict.get('kind')} {verdict.get('why') or ''}".strip()
+    screen.table(("indicator", "canary", "baseline", "tolerated", "harm", "safe", ""), rows, title=title)
+
+
+def _services(screen: Screen, services: list[Answer]) -> None:
+    rows = []
+    for one in services:
+        lease = one.get("lease") or {}
+        rows.append(
+            (
+                one.get("service"),
+                "off" if one.get("off") else one.get("mode"),
+                one.get("live"),
+                one.get("rollout"),
+                one.get("phase"),
+                None if one.get("share") is None else f"{one['share']} %",
+                one.get("hold"),
+                f"{lease.get('owner')} on {lease.get('slot')} until {moment(lease.get('expires_at'))}"
+                if lease
+                else None,
+            )
+        )
+    screen.table(("service", "mode", "live", "rollout", "phase", "share", "hold", "lease"), rows)
+
+
+def _incidents(screen: Screen, incidents: list[Answer]) -> None:
+    if incidents:
+        rows = [(moment(one.get("at")), one.get("kind"), one.get("detail")) for one in incidents]
+        screen.table(("at", "kind", "what"), rows, title="incidents")
+
+
+def _ending(one: Answer) -> list[object]:
+    return [state_of(one), moment(one.get("started_at")), one.get("sentence")]
+
+
+def _side(side: dict[str, Any] | None) -> str:
+    if not side:
+        return "-"
+    rate = _percent(side.get("rate"))
+    return f"{side.get('bad')}/{side.get('requests')} ({rate})"
+
+
+def _percent(fraction: object) -> str:
+    return f"{fraction * 100:.3g} %" if isinstance(fraction, int | float) else "-"
+
+
+def _of(value: object, limit: object) -> str:
+    if not isinstance(value, int | float) or not isinstance(limit, int | float):
+        return "-"
+    return f"{value:.1f} of {limit:.1f}"
