@@ -1,0 +1,99 @@
+"""Leases: who may deploy to the idle slot, what was deployed, and which versions were seen where."""
+
+import hashlib
+
+from rollouts.errors import Conflict, Refused
+from rollouts.observation import Slot
+from rollouts.rollout import Rollout
+from storing import keys
+from storing.contract import ANY, Delete, Put
+from storing.entries import Deployment, Introduced, Lease, SeenVersion, Stored
+from storing.shelf import Shelf, encode, touched
+
+
+class Leases(Shelf):
+    """One lease a service at most."""
+
+    def lease(self, service: str) -> Stored[Lease] | None:
+        """The lease as it was taken, over or not; None = nobody has one."""
+        return self._read(keys.partition(service), keys.LEASE, Lease)
+
+    def take_lease(self, service: str, owner: str, slot: Slot, until: float, now: float) -> Lease:
+        """`owner` may deploy to `slot` until `until`; taking one's own again renews it.
+
+        Refused names the owner who has it, or the rollout that gives traffic to `slot`. Conflict when a
+        start, a decision or another lease came in between: so no traffic moves to a leased slot.
+        """
+        partition = keys.partition(service)
+        head, held = self._head(service), self.lease(service)
+        if held and held.value.owner != owner and held.value.holds(now):
+            left = int(held.value.expires_at - now)
+            raise Refused(
+                f"{service}: {held.value.slot} is leased by {held.value.owner} for another {left} s: "
+                f"deploy after that, or ask {held.value.owner} to start or release"
+            )
+        name = hashlib.sha256(f"{service} {owner} {slot} {now}".encode()).hexdigest()[:16]
+        lease = Lease(id=name, owner=owner, slot=slot, taken_at=now, expires_at=until)
+        writes = [touched(head), Put(keys.LEASE, encode(lease), held.etag if held else None)]
+        if head and head.value.rollout:
+            key = keys.rollout(head.value.rollout)
+            running = self._read(partition, key, Rollout)
+            if running and not running.value.closed:
+                if running.value.canary is slot and running.value.share > 0:
+                    raise Refused(
+                        f"{service}: {slot} gets {running.value.share} % of the traffic for {running.value.id}: "
+                        "wait for its outcome, or preempt it"
+                    )
+                # Written as it is: a decision made on the same reading, without the lease, is lost.
+                writes.append(Put(key, encode(running.value), running.etag))
+        self.store.commit(partition, writes)
+        return lease
+
+    def consume_lease(self, service: str, slot: Slot) -> Lease | None:
+        """The announcement has come: the lease on `slot` is over. None = there was none."""
+        held = self.lease(service)
+        if held is None or held.value.slot is not slot:
+            return None
+        self.store.commit(keys.partition(service), [Delete(keys.LEASE, held.etag)])
+        return held.value
+
+    def release_lease(self, service: str, owner: str) -> bool:
+        """`owner` will not deploy after all. False when the lease is not theirs."""
+        held = self.lease(service)
+        if held is None or held.value.owner != owner:
+            return False
+        try:
+            self.store.commit(keys.partition(service), [Delete(keys.LEASE, held.etag)])
+        except Conflict:  # it was taken anew or consumed since: not theirs any more
+            return False
+        return True
+
+    def deployment(self, service: str, deployment_id: str) -> str | None:
+        """The id of the rollout that this deployment started; None = none yet."""
+        found = self._read(keys.partition(service), keys.deployment(deployment_id), Deployment)
+        return found.value.rollout if found else None
+
+    def seen(self, service: str, version: str) -> SeenVersion | None:
+        """How far `version` came; None = never seen."""
+        found = self._read(keys.partition(service), keys.seen(version), SeenVersion)
+        return found.value if found else None
+
+    def mark_seen(self, service: str, version: str, status: str, at: float) -> None:
+        """Remember a version that stands on a slot; what a rollout found out about it is kept."""
+        known = self.seen(service, version)
+        if known is None or (known.rollout is None and known.status != status):
+            mark = SeenVersion(version=version, status=status, at=at)
+            self.store.commit(keys.partition(service), [seen_mark(mark)])
+
+    def introduced(self, service: str) -> bool:
+        """True once both slots were looked at before anything was started."""
+        return self.store.get(keys.partition(service), keys.INTRODUCED) is not None
+
+    def introduce(self, service: str, at: float) -> None:
+        """What stands on both slots now is where we came in."""
+        self.store.commit(keys.partition(service), [Put(keys.INTRODUCED, encode(Introduced(at=at)), ANY)])
+
+
+def seen_mark(version: SeenVersion) -> Put:
+    """The write that remembers a version."""
+    return Put(keys.seen(version.version), encode(version), ANY)
