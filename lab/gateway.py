@@ -28,7 +28,6 @@ HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host", "content-length"}
     | {PREVIEW_KEY, PREVIEW_SLOT}
 )
-BACKEND_SECONDS = 30.0
 LOOKS_EACH_DELAY = 10  # at the weights, while `propagation_seconds` pass
 
 
@@ -52,6 +51,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     propagation_seconds: float = 0.0  # from the write of new weights until requests follow them
     preview_key: str | None = None  # secret header of the preview route; None = there is no such route
+    backend_seconds: float = 30.0  # until a silent slot becomes a 504
 
 
 DEFAULT_RULES = Rules()
@@ -143,7 +143,7 @@ class Gateway:
 
     async def _begin(self) -> None:
         connector = aiohttp.TCPConnector(limit=0, ssl=False, keepalive_timeout=30)
-        timeout = aiohttp.ClientTimeout(total=BACKEND_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=self._rules.backend_seconds)
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=timeout, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
         )

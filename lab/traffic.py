@@ -120,15 +120,15 @@ class Traffic:
             if len(self._calls) >= self._in_flight:
                 self.shed += 1
                 continue
-            task = asyncio.create_task(self._call(session, self._next()))
+            task = asyncio.create_task(self._call(session, *self._next()))
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
 
-    def _next(self) -> Operation:
-        return self._generator.choices(self._mix, self._weights)[0]
+    def _next(self) -> tuple[Operation, str]:
+        operation = self._generator.choices(self._mix, self._weights)[0]
+        return operation, operation.path.replace("{number}", str(self._generator.randrange(1000)))
 
-    async def _call(self, session: aiohttp.ClientSession, operation: Operation) -> None:
-        path = operation.path.replace("{number}", str(self._generator.randrange(1000)))
+    async def _call(self, session: aiohttp.ClientSession, operation: Operation, path: str) -> None:
         headers = {"content-type": "application/json"} if operation.body else None
         try:
             async with session.request(

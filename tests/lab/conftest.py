@@ -42,9 +42,7 @@ class TestHost:
 
     __test__ = False
 
-    def __init__(
-        self, folder: Path, authority: Authority, *, beat: str = FAR_AWAY, key: str | None = FUNCTION_KEY
-    ):
+    def __init__(self, folder: Path, authority: Authority, *, beat: str = FAR_AWAY, key: str | None = FUNCTION_KEY):
         self.seen_file = folder / "seen"
         settings = {
             "SEEN": str(self.seen_file),
@@ -65,9 +63,7 @@ class TestHost:
         rows = [json.loads(line) for line in self.seen_file.read_text().splitlines() if line.endswith("}")]
         return [row for row in rows if row["function"] == function]
 
-    def call(
-        self, method: str, path: str, *, key: str | None = FUNCTION_KEY, **more: Any
-    ) -> requests.Response:
+    def call(self, method: str, path: str, *, key: str | None = FUNCTION_KEY, **more: Any) -> requests.Response:
         headers = {**({"x-functions-key": key} if key else {}), **more.pop("headers", {})}
         return self.session.request(method, f"{self.process.url}{path}", headers=headers, timeout=10, **more)
 

@@ -159,14 +159,10 @@ class TestQueues:
         host.process.kill()
         assert host.process.pid is None
         assert host.process.start() == url
-        tries = until(
-            lambda: [r["tries"] for r in host.seen("work") if r["text"] == "hang"][1:], "the second try"
-        )
+        tries = until(lambda: [r["tries"] for r in host.seen("work") if r["text"] == "hang"][1:], "the second try")
         assert tries == [2]
 
-    def test_a_long_run_keeps_its_lease(
-        self, new_host: Callable[..., Any], until: Callable[..., Any]
-    ) -> None:
+    def test_a_long_run_keeps_its_lease(self, new_host: Callable[..., Any], until: Callable[..., Any]) -> None:
         host = new_host()
         host.call("POST", "/api/send", json={"many": [], "one": "hang"})
         until(lambda: [r for r in host.seen("work") if r["text"] == "hang"], "the first try")
@@ -180,9 +176,7 @@ class TestQueues:
         queues = Queues(host.process.queue_file)
         queues.put("work", "from outside", time.time())
         queues.close()
-        until(
-            lambda: [r for r in host.seen("work") if r["text"] == "from outside"], "the message from outside"
-        )
+        until(lambda: [r for r in host.seen("work") if r["text"] == "from outside"], "the message from outside")
 
 
 class TestTimers:
@@ -198,9 +192,7 @@ class TestTimers:
 
 
 class TestEnding:
-    def test_sigterm_ends_it_within_a_second_even_while_a_function_hangs(
-        self, new_host: Callable[..., Any]
-    ) -> None:
+    def test_sigterm_ends_it_within_a_second_even_while_a_function_hangs(self, new_host: Callable[..., Any]) -> None:
         host = new_host()
         with pytest.raises(requests.Timeout):
             host.session.get(f"{host.process.url}/api/slow?code=function-key-of-the-test", timeout=0.1)
@@ -249,9 +241,7 @@ class TestEnding:
 class TestRefusals:
     """An app that Azure would not index is refused at once, with what is wrong."""
 
-    def start(
-        self, tmp_path: Path, authority: Authority, code: str, host_json: str = '{"version": "2.0"}'
-    ) -> str:
+    def start(self, tmp_path: Path, authority: Authority, code: str, host_json: str = '{"version": "2.0"}') -> str:
         app = tmp_path / "app"
         app.mkdir()
         (app / "function_app.py").write_text(textwrap.dedent(code))

@@ -27,9 +27,7 @@ def echo(req: func.HttpRequest) -> func.HttpResponse:
         "body": req.get_body().decode(),
         "url": req.url,
     }
-    return func.HttpResponse(
-        json.dumps(body), status_code=201, mimetype="application/json", headers={"x-word": "w"}
-    )
+    return func.HttpResponse(json.dumps(body), status_code=201, mimetype="application/json", headers={"x-word": "w"})
 
 
 @app.route(route="open", auth_level=func.AuthLevel.ANONYMOUS)
