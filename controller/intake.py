@@ -5,7 +5,9 @@ rollout of its version once; everything else makes us read the idle slot's versi
 seen there before starts one: production is never silently downgraded.
 """
 
+import hashlib
 import logging
+from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
@@ -14,13 +16,12 @@ from controller.observe import observe, probe_slot, read_marker, read_pool
 from controller.world import World
 from rollouts.command import supersede
 from rollouts.decide import FirstLook, begin
-from rollouts.errors import Conflict, NotFound, Refused, Unavailable
+from rollouts.errors import Conflict, Misconfigured, NotFound, Refused, Unavailable
 from rollouts.observation import Failed, MarkerReading, Slot
 from rollouts.policy import ServicePolicy
 from rollouts.rollout import Announcement, Outcome, Rollout
 from rollouts.states import Event, possible
 from storing.entries import Stored
-from storing.keys import rollout_id
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +128,18 @@ def lookout(world: World, service: str) -> Rollout | None:
     return _start(world, policy, told, idle, marker)
 
 
+def lookout_all(world: World) -> list[str]:
+    """Look at every service of the policy that has no rollout; the services in which one started."""
+    started = []
+    for service in sorted(world.policy().services):
+        try:
+            if lookout(world, service) is not None:
+                started.append(service)
+        except (Unavailable, Misconfigured, Refused, Conflict) as error:
+            log.warning("%s: no lookout: %s", service, error)
+    return started
+
+
 def follow(world: World, closed: Rollout) -> None:
     """After an end: the version that superseded it starts its own gate."""
     if closed.outcome is not Outcome.SUPERSEDED:
@@ -165,7 +178,7 @@ def _start(world: World, service: ServicePolicy, told: Announcement, slot: Slot,
     look = FirstLook(canary=slot, marker=marker, pool=pool, now=now)
     _remember_live(world, service, marker.live)
     world.records.introduce(told.service, now)
-    decision = begin(told, service, rollout_id(told.service, now, told.deployment_id), look)
+    decision = begin(told, service, new_id(told.service, told.deployment_id, now), look)
     try:
         return world.records.create(decision).value
     except Conflict:
@@ -175,6 +188,16 @@ def _start(world: World, service: ServicePolicy, told: Announcement, slot: Slot,
         if stored is None:
             raise
         return stored.value
+
+
+def new_id(service: str, deployment_id: str, now: float) -> str:
+    """The id of a record: its service, the time of its start (UTC), and a digest of the deployment.
+
+    >>> new_id("checkout", "run-81", 1795498111.25)
+    'checkout-20261124T052831-775501'
+    """
+    digest = hashlib.sha256(f"{service}/{deployment_id}".encode()).hexdigest()[:6]
+    return f"{service}-{datetime.fromtimestamp(now, UTC).strftime('%Y%m%dT%H%M%S')}-{digest}"
 
 
 def _remember_live(world: World, service: ServicePolicy, live: Slot) -> None:

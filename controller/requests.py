@@ -16,7 +16,6 @@ from rollouts.explain import duration
 from rollouts.observation import Failed, Mode, Slot
 from rollouts.rollout import Announcement, Rollout
 from storing.entries import Lease, Stored
-from storing.keys import rollout_id
 
 LEASE_SECONDS = 3600  # a pipeline's deployment, with a wide margin
 MAX_LEASE_SECONDS = 24 * 3600
@@ -55,7 +54,7 @@ def _return(world: World, closed: Stored[Rollout], asked: Command) -> Rollout:
     """`rollback` after closing: a record of its own."""
     now = world.now()
     service = closed.value.service
-    record = return_to_baseline(closed.value, asked, rollout_id(service, now, f"rollback-of-{closed.value.id}"), now)
+    record = return_to_baseline(closed.value, asked, intake.new_id(service, f"rollback-of-{closed.value.id}", now), now)
     seen = observe(world, [record], world.policy(), now)[record.id]
     decision = begin_return(record, asked, seen, now)
     return world.records.create(decision).value

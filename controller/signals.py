@@ -124,3 +124,16 @@ def _shown(value: object) -> str:
 
 def _text(value: object) -> str | None:
     return value[: limits.DETAIL_CHARACTERS] if isinstance(value, str) and value else None
+
+
+def arrived(event: Any) -> Arrived:
+    """From what the Functions worker hands over: the payload, not the annotation, picks its class.
+
+    An Event Grid event has `event_type`, a CloudEvent has `type`; both have `get_json()`.
+    """
+    kind = getattr(event, "event_type", None) or getattr(event, "type", None)
+    try:
+        data = event.get_json()
+    except (ValueError, TypeError):
+        data = None
+    return Arrived(type=str(kind), id=str(event.id), subject=str(event.subject or ""), data=data)

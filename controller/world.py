@@ -34,7 +34,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
     now: Callable[[], float]  # epoch seconds
     records: Records
-    policy: Callable[[], Policy]  # the policy in force: pushed, else packaged; raises PolicyError when neither is good
+    policy: Callable[[], Policy]  # in force: pushed, else packaged; raises PolicyError when neither is good
+    packaged: Callable[[], str]  # the text of the packaged policy
     telemetry: TelemetrySource
     pool: PoolShifter
     marker: MarkerShifter

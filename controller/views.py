@@ -1,0 +1,108 @@
+"""What people see of the state: plain values for JSON. Secrets are never in them, because none are stored."""
+
+import math
+from typing import Any
+
+import msgspec
+
+from controller.observe import read_marker
+from controller.world import World
+from rollouts import limits
+from rollouts.observation import MarkerReading
+from rollouts.rollout import Rollout
+
+
+def summary(rollout: Rollout) -> dict[str, Any]:
+    """One line of a list."""
+    return {
+        "id": rollout.id,
+        "service": rollout.service,
+        "version": rollout.version,
+        "canary": rollout.canary,
+        "phase": rollout.phase,
+        "share": rollout.share,
+        "shares": rollout.shares,
+        "outcome": rollout.outcome,
+        "hold": rollout.hold.reason if rollout.hold else None,
+        "paused": rollout.pause.reason if rollout.pause else None,
+        "started_at": rollout.started_at,
+        "started_by": rollout.started_by,
+        "closed_at": rollout.closed_at,
+        "sentence": rollout.reason,
+    }
+
+
+def detail(world: World, rollout: Rollout) -> dict[str, Any]:
+    """Everything about one rollout."""
+    told = world.records.notices(rollout.service, rollout.id)
+    return {
+        "rollout": {
+            **summary(rollout),
+            "link": rollout.link,
+            "commit": rollout.commit,
+            "marker": rollout.marker_seen.live if rollout.marker_seen else None,
+            "weights": rollout.pool_seen.weights if rollout.pool_seen else None,
+            "session_affinity": rollout.pool_seen.session_affinity if rollout.pool_seen else None,
+            "segments": rollout.segments,
+            "thresholds_ms": rollout.thresholds_ms,
+            "verdict": rollout.verdict,
+            "steps": rollout.pin.steps,
+        },
+        "decisions": world.records.decisions(rollout.service, rollout.id)[-limits.HISTORY_DECISIONS :],
+        "notices": [
+            {
+                "id": one.notice.id,
+                "channel": one.channel,
+                "kind": one.notice.kind,
+                "text": one.notice.text,
+                "at": one.notice.at,
+                "sent_at": one.sent_at,
+                "error": one.error,
+            }
+            for one in told
+        ],
+    }
+
+
+def service(world: World, name: str) -> dict[str, Any]:
+    """One service: who is live, what runs, who holds the lease."""
+    policy = world.policy().services[name]
+    newest = world.records.newest(name)
+    rollout = newest.value if newest is not None and not newest.value.closed else None
+    marker = read_marker(world, policy.pin)
+    lease = world.records.lease(name)
+    chosen = world.records.modes().get(name)
+    return {
+        "service": name,
+        "mode": chosen.mode if chosen else policy.mode,
+        "off": bool({"", name} & world.records.off_switches()),
+        "live": marker.live if isinstance(marker, MarkerReading) else None,
+        "live_unknown": None if isinstance(marker, MarkerReading) else marker.detail,
+        "rollout": rollout.id if rollout else None,
+        "version": rollout.version if rollout else None,
+        "phase": rollout.phase if rollout else None,
+        "share": rollout.share if rollout else None,
+        "hold": rollout.hold.reason if rollout and rollout.hold else None,
+        "sentence": rollout.reason if rollout else None,
+        "lease": {"owner": lease.value.owner, "slot": lease.value.slot, "expires_at": lease.value.expires_at}
+        if lease is not None and lease.value.holds(world.now())
+        else None,
+    }
+
+
+def plain(value: Any) -> Any:
+    """The value for JSON, which knows no infinity: an unbounded evidence is null there."""
+    built = msgspec.to_builtins(value)
+    return _finite(built)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict():
+            return {key: _finite(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_finite(one) for one in value]
+        case _:
+            return value

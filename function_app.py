@@ -1,0 +1,177 @@
+"""The triggers, and nothing else: parse, call the controller or enqueue, return. No event carries a decision.
+
+Event Grid and the timers only wake the controller up; a tick reads the world again. What is heavy is imported
+inside, so that the host indexes this file in a fraction of a second and an idle tick costs nothing.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import azure.functions as func
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+log = logging.getLogger(__name__)
+TICKS = "canary-ticks"
+STORAGE = "AzureWebJobsStorage"
+
+
+def _messages(services: Iterable[str]) -> list[str]:
+    from controller.groups import messages
+    from controller.wiring import wired
+
+    return messages(wired().records, services)
+
+
+@app.event_grid_trigger(arg_name="event")
+@app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
+def on_deployment(event: func.EventGridEvent, ticks: func.Out[list[str]]) -> None:
+    """A deployment, a package blob, an ARM write: in Event Grid's schema or as a CloudEvent."""
+    from controller.intake import receive
+    from controller.signals import arrived
+    from controller.wiring import wired
+
+    ticks.set(_messages(receive(wired().world, arrived(event))))
+
+
+@app.timer_trigger(arg_name="timer", schedule="%TICK_SCHEDULE%", use_monitor=False)
+@app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
+def on_tick_timer(timer: func.TimerRequest, ticks: func.Out[list[str]]) -> None:
+    """Every interval: one queue message per group of active services. One small read when nothing runs."""
+    from controller.wiring import wired
+
+    if active := wired().records.active():
+        ticks.set(_messages(active))
+
+
+@app.queue_trigger(arg_name="message", queue_name=TICKS, connection=STORAGE)
+def on_tick(message: func.QueueMessage) -> None:
+    """One group of services looks at the world, decides, and acts."""
+    from controller.tick import tick
+    from controller.wiring import wired
+
+    tick(wired().world, json.loads(message.get_body())["services"])
+
+
+@app.queue_trigger(arg_name="message", queue_name=f"{TICKS}-poison", connection=STORAGE)
+def on_poison(message: func.QueueMessage) -> None:
+    """A tick that failed again and again: recorded and visible. The timer wakes its services anyway."""
+    from controller.wiring import wired
+
+    world = wired().world
+    world.records.record_incident("poison", message.get_body().decode("utf-8", "replace"), world.now())
+
+
+@app.timer_trigger(arg_name="timer", schedule="%LOOKOUT_SCHEDULE%", use_monitor=False)
+@app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
+def on_lookout_timer(timer: func.TimerRequest, ticks: func.Out[list[str]]) -> None:
+    """Slower: is there a version on an idle slot that nobody announced?"""
+    from controller.intake import lookout_all
+    from controller.wiring import wired
+
+    ticks.set(_messages(lookout_all(wired().world)))
+
+
+def _answer(
+    name: str, request: func.HttpRequest, ticks: func.Out[list[str]] | None = None, **params: str
+) -> func.HttpResponse:
+    """Hand one request to controller.api, and wake what it says."""
+    from controller import api
+    from controller.principal import principal
+    from controller.wiring import wired
+
+    work: Callable[[Any, Any], api.Answer] = getattr(api, name)
+    asked = api.Request(
+        params={**request.route_params, **params},
+        query=dict(request.params),
+        body=request.get_body(),
+        principal=principal(request.headers),
+    )
+    answer = api.handled(work, lambda: wired().world, asked)
+    if ticks is not None and answer.wake:
+        ticks.set(_messages(answer.wake))
+    return func.HttpResponse(answer.body, status_code=answer.status, mimetype="application/json")
+
+
+@app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+def health(request: func.HttpRequest) -> func.HttpResponse:
+    """Are settings, policy and state there? Says nothing that a stranger may not know."""
+    return _answer("health", request)
+
+
+@app.route("services", methods=["GET"])
+def services(request: func.HttpRequest) -> func.HttpResponse:
+    """Every service: who is live, what runs."""
+    return _answer("services", request)
+
+
+@app.route("rollouts", methods=["GET"])
+def rollouts(request: func.HttpRequest) -> func.HttpResponse:
+    """The newest rollouts."""
+    return _answer("rollouts", request)
+
+
+@app.route("rollouts/{rollout}", methods=["GET"])
+def rollout(request: func.HttpRequest) -> func.HttpResponse:
+    """One rollout with its decisions and notices."""
+    return _answer("rollout", request)
+
+
+@app.route("incidents", methods=["GET"])
+def incidents(request: func.HttpRequest) -> func.HttpResponse:
+    """Poison messages, unknown events, refused policies."""
+    return _answer("incidents", request)
+
+
+@app.route("config", methods=["GET"])
+def config(request: func.HttpRequest) -> func.HttpResponse:
+    """The policy in force."""
+    return _answer("config", request)
+
+
+@app.route("config", methods=["PUT"])
+def push_config(request: func.HttpRequest) -> func.HttpResponse:
+    """Put a policy in force; a bad one is refused whole, with every problem."""
+    return _answer("push_config", request)
+
+
+@app.route("services/{service}/target", methods=["POST"])
+def target(request: func.HttpRequest) -> func.HttpResponse:
+    """Where to deploy now, with a lease."""
+    return _answer("target", request)
+
+
+@app.route("services/{service}/start", methods=["POST"])
+@app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
+def start(request: func.HttpRequest, ticks: func.Out[list[str]]) -> func.HttpResponse:
+    """Start the rollout of a version."""
+    return _answer("start", request, ticks)
+
+
+@app.route("services/{service}/mode", methods=["POST"])
+@app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
+def mode(request: func.HttpRequest, ticks: func.Out[list[str]]) -> func.HttpResponse:
+    """observe, advise or act."""
+    return _answer("mode", request, ticks)
+
+
+@app.route("services/{service}/{command}", methods=["POST"])
+@app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
+def command(request: func.HttpRequest, ticks: func.Out[list[str]]) -> func.HttpResponse:
+    """pause, resume, approve, promote, abort, adopt, reassert, rollback."""
+    return _answer("command", request, ticks)
+
+
+@app.route("off", methods=["POST"])
+@app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
+def off(request: func.HttpRequest, ticks: func.Out[list[str]]) -> func.HttpResponse:
+    """Stop every write, for one service or for all."""
+    return _answer("switch", request, ticks, switch="off")
+
+
+@app.route("on", methods=["POST"])
+@app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
+def on(request: func.HttpRequest, ticks: func.Out[list[str]]) -> func.HttpResponse:
+    """Allow writes again."""
+    return _answer("switch", request, ticks, switch="on")
