@@ -1,5 +1,6 @@
 """Rollouts, decisions and notices as the tests of the state need them."""
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from rollouts.notice import Notice, NoticeKind
 from rollouts.observation import Slot
 from rollouts.policy import Gate, HoldLimits, Pin, SlotConfig
 from rollouts.rollout import Rollout
+from storing.contract import Delete, Put, Record, Store
 
 START = 1_795_498_080.0  # 2026-11-24 05:28:00, a whole minute
 FAILURES = Indicator(name="failures", kind=IndicatorKind.FAILURES, points=0.005, ratio=1.25)
@@ -139,3 +141,20 @@ def verdict() -> Verdict:
         share=10,
         one_sample=False,
     )
+
+
+class Interrupting:
+    """A store in which something happens just before the write that `when` picks."""
+
+    def __init__(self, store: Store, when: Callable[[str], bool], what: Callable[[], object]) -> None:
+        self._store, self._when, self._what = store, when, what
+        self.get, self.close = store.get, store.close
+
+    def scan(self, partition: str, prefix: str = "", *, after: str = "", limit: int | None = None) -> list[Record]:
+        return self._store.scan(partition, prefix, after=after, limit=limit)
+
+    def commit(self, partition: str, writes: Sequence[Put | Delete]) -> dict[str, str]:
+        if self._when(partition):
+            self._when = lambda _: False
+            self._what()
+        return self._store.commit(partition, writes)

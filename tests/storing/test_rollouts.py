@@ -1,7 +1,5 @@
 """Rollouts in the state: one transaction a decision, one winner, nothing left without ticks."""
 
-from collections.abc import Callable, Sequence
-
 import pytest
 from msgspec.structs import replace
 
@@ -9,31 +7,14 @@ from rollouts.errors import Conflict, InvariantBroken
 from rollouts.notice import NoticeKind
 from rollouts.observation import Slot
 from rollouts.rollout import Outcome, Phase
-from storing.contract import Delete, Put, Record, Store
+from storing.contract import Put, Store
 from storing.records import Records
-from tests.storing.examples import START, decision, next_of, notice, rollout, rows, verdict
+from tests.storing.examples import START, Interrupting, decision, next_of, notice, rollout, rows, verdict
 
 
 @pytest.fixture
 def records(store: Store) -> Records:
     return Records(store)
-
-
-class Interrupting:
-    """A store in which something happens just before the write that `when` picks."""
-
-    def __init__(self, store: Store, when: Callable[[str], bool], what: Callable[[], object]) -> None:
-        self._store, self._when, self._what = store, when, what
-        self.get, self.close = store.get, store.close
-
-    def scan(self, partition: str, prefix: str = "", *, after: str = "", limit: int | None = None) -> list[Record]:
-        return self._store.scan(partition, prefix, after=after, limit=limit)
-
-    def commit(self, partition: str, writes: Sequence[Put | Delete]) -> dict[str, str]:
-        if self._when(partition):
-            self._when = lambda _: False
-            self._what()
-        return self._store.commit(partition, writes)
 
 
 def closed(records: Records, service: str = "checkout") -> None:
@@ -281,9 +262,9 @@ def test_no_counts_are_no_rows(records: Records) -> None:
 
 
 def test_a_full_chunk_goes_on_in_another_record(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("storing.series.MAX_BODY_BYTES", 250)
     stored = records.create(decision(rollout()))
     whole = rows(START, 30, instances=4)
+    monkeypatch.setattr("storing.series.MAX_BODY_BYTES", len(whole.pack()) - 1)
     for start in range(0, 30, 5):
         piece = whole.between(int(START) + start * 60, int(START) + (start + 5) * 60)
         stored = records.save(stored, replace(next_of(stored.value), settled=piece))

@@ -1,0 +1,79 @@
+"""Leases: one owner at a time, and no start and no decision overlooks one."""
+
+import pytest
+
+from rollouts.errors import Conflict, Refused
+from rollouts.observation import Slot
+from rollouts.rollout import Outcome, Phase
+from storing.contract import Store
+from storing.records import Records
+from tests.storing.examples import START, decision, next_of, rollout
+
+
+@pytest.fixture
+def records(store: Store) -> Records:
+    return Records(store)
+
+
+def test_a_second_owner_is_refused_with_the_firsts_name(records: Records) -> None:
+    lease = records.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
+    with pytest.raises(Refused, match="green is leased by pipeline 7 for another 540 s"):
+        records.take_lease("checkout", "pipeline 8", Slot.GREEN, START + 900, START + 60)
+    held = records.lease("checkout")
+    assert held is not None
+    assert held.value == lease
+    records.take_lease("other", "pipeline 8", Slot.GREEN, START + 900, START + 60)
+
+
+def test_ones_own_lease_is_renewed_and_an_old_one_taken_over(records: Records) -> None:
+    records.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
+    assert records.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 900, START + 60).expires_at == START + 900
+    lease = records.take_lease("checkout", "pipeline 8", Slot.BLUE, START + 2000, START + 900)
+    assert (lease.owner, lease.slot) == ("pipeline 8", Slot.BLUE)
+    assert lease.holds(START + 1999)
+    assert not lease.holds(START + 2000)
+
+
+def test_of_two_who_take_it_at_once_one_wins(opened) -> None:  # type: ignore[no-untyped-def]
+    one, other = Records(opened()), Records(opened())
+    seen = other.lease("checkout")
+    assert seen is None
+    one.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
+    other.lease = lambda service: None  # type: ignore[method-assign]  # as read before the other took it
+    with pytest.raises(Conflict):
+        other.take_lease("checkout", "pipeline 8", Slot.GREEN, START + 600, START)
+
+
+def test_the_announcement_ends_the_lease_on_its_slot(records: Records) -> None:
+    lease = records.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
+    assert records.consume_lease("checkout", Slot.BLUE) is None
+    assert records.consume_lease("checkout", Slot.GREEN) == lease
+    assert records.consume_lease("checkout", Slot.GREEN) is None
+
+
+def test_only_its_owner_gives_a_lease_back(records: Records) -> None:
+    records.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
+    assert not records.release_lease("checkout", "pipeline 8")
+    assert records.release_lease("checkout", "pipeline 7")
+    assert not records.release_lease("checkout", "pipeline 7")
+    assert records.lease("checkout") is None
+
+
+def test_a_slot_with_traffic_is_not_leased(records: Records) -> None:
+    stored = records.create(decision(rollout()))
+    stored = records.save(stored, next_of(stored.value, phase=Phase.STEP, share=10))
+    with pytest.raises(Refused, match=r"green gets 10 % .* for checkout-20261124T052800"):
+        records.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
+    records.save(stored, next_of(stored.value, phase=Phase.CLOSED, share=0, outcome=Outcome.ABORTED))
+    records.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
+
+
+def test_a_decision_made_without_seeing_the_lease_is_lost(records: Records) -> None:
+    """At the gate a lease may be taken: whoever would raise on the reading before loses, and reads again."""
+    before = records.create(decision(rollout()))
+    records.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
+    with pytest.raises(Conflict):
+        records.save(before, next_of(before.value, phase=Phase.STEP, share=10))
+    again = records.current("checkout")
+    assert again is not None
+    assert again.value == before.value
