@@ -57,6 +57,23 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 DEFAULT_RULES = Rules()
 
 
+def members_of(pool: Mapping[str, Any]) -> tuple[Member, ...]:
+    """The members in the `properties` of a pool's body. No weights at all is round robin: evenly.
+
+    >>> members_of({"type": "Pool", "pool": {"services": [{"id": "/x/backends/blue-backend", "weight": 90}]}})
+    (Member(backend='blue-backend', weight=90, priority=1),)
+    """
+    return tuple(
+        Member(item["id"].rsplit("/", 1)[-1], _given(item, "weight"), _given(item, "priority"))
+        for item in pool["pool"]["services"]
+    )
+
+
+def _given(item: Mapping[str, Any], key: str) -> int:
+    value = item.get(key)
+    return 1 if value is None else int(value)
+
+
 def choose(members: Sequence[Member], draw: float) -> str | None:
     """The backend for a `draw` from [0, 1): by weight, in the best priority that has any; None = nobody.
 
@@ -107,7 +124,7 @@ class Gateway:
         self._serving: Serving | None = None
         self._door: Door | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None  # None = weights are in force at once
 
     def __enter__(self) -> Self:
         return self
@@ -175,7 +192,8 @@ class Gateway:
         key = self._rules.preview_key
         if given is not None and key is not None and hmac.compare_digest(given.encode(), key.encode()):
             return self._slots.get(request.headers.get(PREVIEW_SLOT, ""))
-        self._weigh()
+        if self._looking is None:
+            self._weigh()
         name = choose(self._in_force, self._generator.random())
         return self._backends.get(name) if name is not None else None
 

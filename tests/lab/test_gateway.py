@@ -14,8 +14,9 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab.arm import Arm
 from lab.door import Door
-from lab.gateway import Backend, Gateway, Member, Rules, choose
+from lab.gateway import Backend, Gateway, Member, Rules, choose, members_of
 from lab.serving import Serving
 
 KEY = "preview-key-of-the-test"
@@ -28,7 +29,8 @@ class Pool:
         self.members = [Member("blue-backend", 100), Member("green-backend", 0)]
         self.doors = {slot: Door(serving, self.answering(slot)) for slot in ("blue", "green")}
         backends = {f"{slot}-backend": Backend(slot, door.open()) for slot, door in self.doors.items()}
-        self.gateway = Gateway(lambda: self.members, backends, seed=3, **more)
+        members = more.pop("members", lambda: self.members)
+        self.gateway = Gateway(members, backends, seed=3, **more)
         self.url = self.gateway.serve(serving)
         self.session = requests.Session()
         self.session.trust_env = False
@@ -204,3 +206,20 @@ def test_the_port_is_free_after_stop(new_pool: Callable[..., Pool]) -> None:
     pool.stop()
     with socket.socket() as free:
         free.bind(("127.0.0.1", int(pool.url.rsplit(":", 1)[1])))
+
+
+def test_the_gateway_follows_the_pool_that_is_stored_in_arm(new_pool: Callable[..., Pool]) -> None:
+    service = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ApiManagement/service/apim"
+    arm = Arm()
+    for slot in ("blue", "green"):
+        arm.backend(service, f"{slot}-backend")
+    stored = arm.pool(service, "pool", {"blue-backend": 100, "green-backend": 0})
+    pool = new_pool(members=lambda: members_of(arm.properties(stored)))
+    assert {pool.ask().json()["slot"] for _ in range(20)} == {"blue"}
+    arm.set_weights(stored, {"blue-backend": 0, "green-backend": 1})
+    assert {pool.ask().json()["slot"] for _ in range(20)} == {"green"}
+
+
+def test_a_pool_without_weights_is_round_robin() -> None:
+    services = [{"id": "/x/backends/blue"}, {"id": "/x/backends/green", "weight": None, "priority": None}]
+    assert members_of({"pool": {"services": services}}) == (Member("blue", 1, 1), Member("green", 1, 1))
