@@ -91,14 +91,19 @@ def shown(value: object) -> str:
             return f"a {type(value).__name__}"
 
 
+def may_be_secret(text: str) -> bool:
+    """True for URLs, whose path or query may be a key, and for what looks like a token."""
+    return _SECRET.search(text) is not None
+
+
 def _shown_text(text: str) -> str:
-    if _SECRET.search(text):
-        return without_secret(text)
+    if may_be_secret(text):
+        return _without_secret(text)
     text = "".join(sign if sign.isprintable() else "?" for sign in text[: MAX_SHOWN_CHARACTERS + 1])
     return repr(text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "...")
 
 
-def without_secret(text: str) -> str:
+def _without_secret(text: str) -> str:
     """Scheme and host of a URL; of anything else that may carry a secret, nothing."""
     host = re.match(r"(https?)://([A-Za-z0-9.-]{1,100})(:[0-9]{1,5})?(/?)", text)
     if host is None or "@" in text:

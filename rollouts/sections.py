@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 from rollouts.keys import Key
-from rollouts.leaves import Path, Unfit, shown, without_secret
+from rollouts.leaves import Path, Unfit, may_be_secret, shown
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ def spelled(path: Path) -> str:
         if isinstance(part, int):
             parts.append(f"[{part}]")
         else:
-            name = part if _TELLING.fullmatch(part) else without_secret(part) if "://" in part else shown(part)
+            name = part if _TELLING.fullmatch(part) and not may_be_secret(part) else shown(part)
             parts.append(f".{name}" if parts else name)
     return "".join(parts) or "the file"
 
