@@ -36,6 +36,15 @@ _TOLD_AS = {
 }
 
 
+class FirstLook(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen when a rollout began."""
+
+    canary: Slot
+    marker: MarkerReading
+    pool: PoolReading | Failed
+    now: float
+
+
 def begin(told: Announcement, service: ServicePolicy, rollout_id: str, look: FirstLook) -> Decision:
     """A new rollout at its gate, with the notice that says so. On the live slot it is held from the start."""
     canary, live = look.canary, look.marker.live
@@ -70,15 +79,6 @@ def begin(told: Announcement, service: ServicePolicy, rollout_id: str, look: Fir
     else:
         draft.tell(NoticeKind.STARTED, draft.sentence)
     return draft.decision(settled=False)
-
-
-class FirstLook(msgspec.Struct, frozen=True, kw_only=True):
-    """What was seen when a rollout began."""
-
-    canary: Slot
-    marker: MarkerReading
-    pool: PoolReading | Failed
-    now: float
 
 
 def decide(rollout: Rollout, seen: Observation, now: float) -> Decision:
