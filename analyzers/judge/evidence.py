@@ -9,20 +9,22 @@ are computed at once: alternatives depend on cumulative sums of the past only.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from analyzers.judge.projection import RATE_MIN, Floats, log_e
 
-# Odds by which the alternatives exceed the boundary: from hardly worse to wholly broken. Geometric, so that
-# any fault has a neighbour within a factor of about 1.5 where it matters.
-HARM_FACTORS = (1.3, 1.7, 2.5, 4.0, 8.0, 20.0, 80.0)
-# One more alternative follows the canary's own past; it is never nearer to the boundary than this.
+# Harm alternatives p_c* = 1 - (1 - bound)^factor, from hardly worse to wholly broken, and one that follows the
+# canary's own past, never nearer to the boundary than OWN_FACTOR. Few, so that each keeps a good share of the
+# prior (a share of 1/4 costs 1.4 of the 4.6 nats of alpha 1 %); gross faults need little: tuned on mean
+# minutes to detection over the information limit, benchmarks/judge_power.py.
+HARM_FACTORS = (1.5, 2.5, 6.0, 15.0, 60.0)
 OWN_FACTOR = 1.2
+HARM_WEIGHTS = (1.0, 1.0, 1.0, 0.2, 0.1, 0.4)  # relative; the last is the own one's
 # Promotion: "no difference", and half-way between it and the boundary.
 SAFE_HALFWAYS = (0.0, 0.5)
 SAFE_WEIGHTS = (0.7, 0.3)
-# Half of the prior says that a fault is there from the first interval: a deployment is when faults begin.
-FIRST_START = 0.5
+# Most of the prior says that a fault is there from the first interval: a deployment is when faults begin.
+FIRST_START = 0.65
 # Missing rows: the share halved is the null, the alternatives are fractions of it.
 MISSING_FRACTIONS = (0.5, 0.2, 0.02)
 # What is believed of the baseline before anything was seen: half a bad request in fifty.
@@ -72,23 +74,27 @@ class Starts(NamedTuple):
 
     @classmethod
     def of(cls, intervals: int, horizon: int, limit: float) -> "Starts":
-        """Half on the first interval, the rest uniform over the horizon; `limit` = log(k / alpha).
+        """FIRST_START on the first interval, the rest uniform over the horizon; `limit` = log(k / alpha).
 
         The cap: no single interval decides, two saturated ones do, even when the fault begins late.
 
         >>> round(Starts.of(120, 120, np.log(100)).cap, 2)
-        5.04
+        4.94
         """
         late = (1 - FIRST_START) / (horizon - 1) if horizon > 1 else 0.0
         weights = np.where(np.arange(intervals) < horizon, late, 0.0)
         weights[:1] = FIRST_START if horizon > 1 else 1.0
         unspent = np.maximum(1.0 - np.cumsum(weights), 0.0)
         unspent[unspent < 1e-12] = 0.0  # what rounding left
-        cap = limit + np.log(2) - 0.1
+        cap = limit - np.log(weights[0]) - 0.1 if intervals else limit
         if late > 0:
             cap = min((limit - np.log(late)) / 2, cap)
         with np.errstate(divide="ignore"):
             return cls(np.log(weights), np.log(unspent), float(cap))
+
+    def cut(self, intervals: int) -> "Starts":
+        """The first intervals."""
+        return self._replace(log_weights=self.log_weights[:intervals], log_unspent=self.log_unspent[:intervals])
 
 
 def reduced(streams: Streams) -> tuple[Floats, Floats, Floats, Floats]:
@@ -131,14 +137,14 @@ def harm_intervals(streams: Streams, tolerance: Tolerance, cap: float) -> Floats
 
 
 def since_any_start(log_e_values: Floats, starts: Starts) -> Floats:
-    """Mixed over the fault's first interval and over the alternatives (axis 0, equal weights).
+    """Mixed over the fault's first interval and over the alternatives (axis 0).
 
-    R_t = (R_{t-1} + w_t) e_t for each alternative; evidence = their mean plus the mass not yet spent.
+    R_t = (R_{t-1} + w_t) e_t for each alternative; evidence = their weighted mean plus the mass not yet spent.
     Lai, IEEE Trans. Inf. Theory 44 (1998); Shin, Ramdas, Rinaldo, "E-detectors", arXiv:2203.03532v4.
     """
     total = np.cumsum(log_e_values, axis=-1)
     begun = np.logaddexp.accumulate(starts.log_weights - (total - log_e_values), axis=-1)
-    mixed = log_mean(total + begun)
+    mixed = mixed_over(total + begun)
     evidence: Floats = np.logaddexp(mixed, starts.log_unspent)
     return evidence
 
@@ -168,31 +174,28 @@ def safe_rates(baseline_rate: Floats, tolerance: Tolerance) -> Floats:
     return np.stack([equal + halfway * (bound - equal) for halfway in SAFE_HALFWAYS])
 
 
-def fading(log_e_values: Floats, starts: Starts, limit: float) -> float:
-    """Evidence of one stream (alternatives, intervals) now, forgetting what lies beyond the limit.
+# How far beyond its limit an alarm that may end by itself remembers: two to three intervals of a real fault.
+FADING_DEPTH = 6.0
 
-    R is cut at the limit after each interval, so that one calm interval can already end the alarm. Cutting
-    only lowers an e-process: the promise of `since_any_start` holds.
+
+def fading(log_e_values: Floats, starts: Starts, limit: float) -> float:
+    """Evidence of one stream (alternatives, intervals) now, forgetting what lies far beyond the limit.
+
+    R is cut FADING_DEPTH above the limit after each interval: a few calm intervals end the alarm, and a single
+    lucky one does not. Cutting only lowers an e-process: the promise of `since_any_start` holds.
     """
     log_r = np.full(log_e_values.shape[0], -np.inf)
     for interval in range(log_e_values.shape[1]):
         begun = np.logaddexp(log_r, starts.log_weights[interval])
-        log_r = np.minimum(begun + log_e_values[:, interval], limit)
-    return float(log_mean(log_r))
+        log_r = np.minimum(begun + log_e_values[:, interval], limit + FADING_DEPTH)
+    return float(mixed_over(log_r))
 
 
-def log_mean(values: Floats, weights: ArrayLike | None = None) -> Floats:
-    """log of the mean of exp(values) along axis 0, equal weights or those given (they sum to at most 1)."""
-    count = values.shape[0]
-    log_weights: NDArray[np.float64] = (
-        np.full(count, -np.log(count)) if weights is None else np.log(np.asarray(weights, dtype=np.float64))
-    )
-    shaped = log_weights.reshape((-1,) + (1,) * (values.ndim - 1))
-    top = np.max(values + shaped, axis=0)
-    with np.errstate(invalid="ignore"):
-        spread = np.exp(values + shaped - np.where(np.isfinite(top), top, 0.0))
-    with np.errstate(divide="ignore"):
-        mean: Floats = np.log(spread.sum(axis=0)) + np.where(np.isfinite(top), top, 0.0)
+def mixed_over(values: Floats) -> Floats:
+    """log of the weighted mean of exp(values) over the alternatives, axis 0: harm's, or equal ones."""
+    weights = np.array(HARM_WEIGHTS) if values.shape[0] == len(HARM_WEIGHTS) else np.ones(values.shape[0])
+    shaped = np.log(weights / weights.sum()).reshape((-1,) + (1,) * (values.ndim - 1))
+    mean: Floats = np.logaddexp.reduce(values + shaped, axis=0)
     return mean
 
 

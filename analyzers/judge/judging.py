@@ -181,6 +181,8 @@ def _safe(look: Look, found: Found) -> Ruling | None:
     judged = all(since is not None for since in look.counts.judged_from)
     if look.one_sample or not judged or not all(one.holds(look.safe_limit) for one in found.safe):
         return None
+    if not look.fully_observed():  # what left no row may have failed: unproven, whether or not UNOBSERVED fired
+        return None
     return Ruling(VerdictKind.SAFE)
 
 

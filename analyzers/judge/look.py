@@ -311,6 +311,13 @@ class Look:
                 found[number] = fading(values[:, 0], starts, self.limit + np.log(2))
         return found
 
+    def fully_observed(self) -> bool:
+        """Whether the canary has at least half of its share of the step's settled rows."""
+        settled = Span(self.step.starts[self.step.ends_settled], self.step.ends_settled[self.step.ends_settled])
+        canary, _, baseline, _ = self.tally.traffic(settled)
+        rows = float(canary.sum() + baseline.sum())
+        return self.current is not None and rows > 0 and float(canary.sum()) / rows >= self.current.share / 200
+
     def missing(self, role: Role) -> float:
         """Evidence that less than half of the role's share of the rows arrives, now, in this segment.
 

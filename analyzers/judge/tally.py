@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.judge.counts import REST, Counts, CountsError, Integers, Role, Rows
-from analyzers.judge.dispersion import correlation
+from analyzers.judge.dispersion import correlation, revised, revisions
 from analyzers.judge.evidence import Streams
 from analyzers.judge.indicators import Indicator
 from analyzers.judge.projection import Floats
@@ -117,11 +117,16 @@ class Tally:
         return bad, requests
 
     def correlation(self, span: Span, ahead: int = 0) -> Floats:
-        """Intra-interval correlation of the whole baseline, shape (indicators, 1, intervals + ahead)."""
+        """Intra-interval correlation of the whole baseline, shape (indicators, 1, intervals + ahead).
+
+        As this look weighs them: intervals before the last revision with what was known at it.
+        """
         bad, requests = self.summed(span, Role.BASELINE)
         past_bad, past = self._history
         wide = ((0, 0), (0, ahead))
-        return correlation(np.pad(bad[:, 0], wide), np.pad(requests[:, 0], wide), past_bad, past)[:, None]
+        known = correlation(np.pad(bad[:, 0], wide), np.pad(requests[:, 0], wide), past_bad, past)
+        first, _end = revisions(span.intervals + ahead, self.history_length)[-1]
+        return revised(known, first)[:, None]
 
     @property
     def history_length(self) -> int:
