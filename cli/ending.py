@@ -8,7 +8,7 @@ from typing import ParamSpec
 import typer
 
 from cli.screen import Screen
-from rollouts.errors import CanaryError, Misconfigured, PolicyError, Refused, Unavailable
+from rollouts.errors import CanaryError, NotFound, PolicyError, Unavailable
 
 P = ParamSpec("P")
 
@@ -43,13 +43,13 @@ class StillWaiting(CanaryError):
 def code_of(error: CanaryError) -> ExitCode:
     """The exit code of an error, by whose fault it is."""
     match error:
-        case BadInput() | PolicyError():
+        case BadInput() | PolicyError() | NotFound():
             return ExitCode.BAD_INPUT
         case StillWaiting():
             return ExitCode.HELD
         case Unavailable():
             return ExitCode.UNREACHABLE
-        case Refused() | Misconfigured() | _:
+        case _:  # Refused, Conflict, Misconfigured: asking again changes nothing by itself
             return ExitCode.REFUSED
 
 

@@ -1,4 +1,4 @@
-"""`canary shift`: set the weights of a service by hand; `--direct` works when the function app is dead.
+"""`canary shift --direct`: set the weights of a service by hand, when the function app is dead or off.
 
 SHARE is the percent for one slot, the other gets the rest:
 - the slot is `--slot`; without it, the one that the marker does not name (so 0 gives all to the live slot).
@@ -17,8 +17,7 @@ import typer
 from cli.check import read_policy
 from cli.credential import credential
 from cli.ending import BadInput, ends
-from cli.options import Actor, AsJson, PolicyFile, Reason, Service, Url
-from cli.remote import Remote
+from cli.options import AsJson, PolicyFile, Service
 from cli.screen import Screen
 from controller.seams import MarkerShifter, PoolShifter
 from rollouts.errors import NotFound, Refused
@@ -33,7 +32,6 @@ def shift(
     service: Service,
     share: Annotated[int, typer.Argument(min=0, max=100, help="Percent for the slot; the other gets the rest.")],
     *,
-    actor: Actor,
     slot: Annotated[
         Slot | None, typer.Option("--slot", help="Whose share it is; when left out, the slot that is not live.")
     ] = None,
@@ -41,8 +39,6 @@ def shift(
         bool, typer.Option("--direct", help="Break glass: write to API Management from here, with your own rights.")
     ] = False,
     policy: PolicyFile = "canary.yaml",
-    reason: Reason = None,
-    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Set the weights by hand; at 100 the marker follows.
@@ -51,14 +47,10 @@ def shift(
     """
     screen = Screen(as_json=as_json)
     if not direct:
-        answer = Remote(url).post(
-            *("services", service, "shift"), share=share, slot=slot and slot.value, actor=actor, reason=reason
+        raise BadInput(
+            "while Flex Canary runs, shares are set by its rollouts: canary promote, approve, abort or rollback. "
+            "To write past it (it is down, or off), add --direct"
         )
-        if as_json:
-            screen.result(answer)
-        else:
-            screen.line(str(answer.get("sentence") or f"{service}: share {share} %"))
-        return
     _, read = read_policy(policy)
     found = read.services.get(service)
     if found is None:

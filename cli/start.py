@@ -22,20 +22,18 @@ def start(
     deployment_id: Annotated[
         str | None, typer.Option("--deployment-id", help="The same id never starts a second rollout.")
     ] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Although this version was live or rolled back.")] = False,
     link: Annotated[str | None, typer.Option("--link", help="URL of the pipeline's run, for the card.")] = None,
     commit: Annotated[str | None, typer.Option("--commit", help="The commit that was built.")] = None,
     reason: Reason = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a rollout."""
+    """Start a rollout of a version, also of one that was rolled back."""
     answer = Remote(url).post(
         *("services", service, "start"),
         version=version,
         slot=slot and slot.value,
         deployment_id=deployment_id,
-        retry=retry or None,
         link=link,
         commit=commit,
         actor=actor,

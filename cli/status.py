@@ -63,12 +63,11 @@ def show(
             "started": f"{moment(one.get('started_at'))} by {one.get('started_by')}",
             "closed": moment(one["closed_at"]) if one.get("closed_at") else None,
             "link": one.get("link"),
-            "why": one.get("sentence") or one.get("reason"),
+            "why": one.get("sentence"),
         }
     )
     decisions: list[Answer] = answer.get("decisions", [])
-    verdict = next((one["verdict"] for one in reversed(decisions) if one.get("verdict")), None)
-    if verdict:
+    if verdict := one.get("verdict") or _newest_verdict(decisions):
         evidence(screen, verdict)
     for decision in decisions[-last:]:
         screen.line(decision_line(decision), style=STYLES.get(str(decision.get("kind")), ""))
@@ -87,14 +86,12 @@ def state_of(rollout: Answer) -> str:
         return str(rollout["outcome"])
     if held := hold_of(rollout):
         return f"held ({held})"
-    return "paused" if rollout.get("pause") else str(rollout.get("phase"))
+    return "paused" if rollout.get("paused") else str(rollout.get("phase"))
 
 
 def hold_of(rollout: Answer) -> str | None:
-    """The reason of the hold in force; a summary has it as a word, a rollout as a record."""
+    """The reason of the hold in force; None = it is not held."""
     hold = rollout.get("hold")
-    if isinstance(hold, dict):
-        return str(hold.get("reason"))
     return str(hold) if hold else None
 
 
@@ -102,6 +99,10 @@ def decision_line(decision: Answer) -> str:
     """One decision as one line."""
     share = f"{decision.get('share')} %".rjust(5)
     return f"{moment(decision.get('at'))}  {decision.get('phase') or '':<7} {share}  {decision.get('sentence') or ''}"
+
+
+def _newest_verdict(decisions: list[Answer]) -> Answer | None:
+    return next((one["verdict"] for one in reversed(decisions) if one.get("verdict")), None)
 
 
 def evidence(screen: Screen, verdict: dict[str, Any]) -> None:
@@ -130,8 +131,9 @@ def _services(screen: Screen, services: list[Answer]) -> None:
             (
                 one.get("service"),
                 "off" if one.get("off") else one.get("mode"),
-                one.get("live"),
+                one.get("live") or "unknown",
                 one.get("rollout"),
+                one.get("version"),
                 one.get("phase"),
                 None if one.get("share") is None else f"{one['share']} %",
                 one.get("hold"),
@@ -140,7 +142,7 @@ def _services(screen: Screen, services: list[Answer]) -> None:
                 else None,
             )
         )
-    screen.table(("service", "mode", "live", "rollout", "phase", "share", "hold", "lease"), rows)
+    screen.table(("service", "mode", "live", "rollout", "version", "phase", "share", "hold", "lease"), rows)
 
 
 def _incidents(screen: Screen, incidents: list[Answer]) -> None:

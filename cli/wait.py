@@ -90,10 +90,7 @@ class Following:
                 if hold != held:
                     held, held_at = hold, time.monotonic()
                 if hold and time.monotonic() - held_at >= patience:
-                    detail = one["hold"].get("detail") if isinstance(one["hold"], dict) else None
-                    self._stopped(
-                        one, f"{rollout} is held ({hold}): {detail or one.get('reason') or 'see canary show'}"
-                    )
+                    self._stopped(one, f"{rollout} is held ({hold}): {one.get('sentence') or 'see canary show'}")
             self._pause(f"{rollout} has not ended in time; it goes on: canary show {rollout}")
 
     def _look(self, *path: str, **query: object) -> Answer | None:
@@ -137,7 +134,7 @@ class Following:
         outcome = str(one.get("outcome"))
         said = f"{one.get('version')} of {one.get('service')}: {outcome}"
         if outcome != "promoted":
-            raise Refused(f"{said}. {one.get('reason') or one.get('sentence') or ''}".strip())
+            raise Refused(f"{said}. {one.get('sentence') or ''}".strip())
         if not self._screen.as_json:
             self._screen.line(said, style=STYLES[outcome])
 

@@ -95,6 +95,7 @@ REFUSED: list[tuple[str, Any, str, str]] = [
     ("indicators.own", {**TOLERANCE, "quantile": 0.95, "slowdown": "20%"}, "indicators.own.quantile", "sign"),
     ("indicators.own", {**TOLERANCE, "quantile": "95%", "slowdown": "-5%"}, "indicators.own.slowdown", "from 0%"),
     ("indicators.own", {**TOLERANCE, "slower_than": "1s", "slowdown": "20%"}, "indicators.own.slowdown", "quantile"),
+    ("indicators.own", {"points": 0, "ratio": 2, "quantile": "50%", "slowdown": "0%"}, "indicators.own", "50 % bad"),
     ("indicators.own", {**TOLERANCE, "query": "  "}, "indicators.own.query", "KQL"),
     ("indicators.own", {**TOLERANCE, "query": ".drop table T"}, "indicators.own.query", "management command"),
     ("indicators.own", "off", "indicators.own", "no such indicator"),
@@ -191,6 +192,17 @@ def test_a_webhook_written_in_clear_is_refused_without_repeating_it(refusal: Ref
         assert "XYZ" not in "\n".join(problems)
     assert "XYZ" not in "\n".join(refusal(trees.spoiled("notify", [secret])))
     assert "XYZ" not in "\n".join(refusal(trees.spoiled(secret.replace(".", "-"), 1)))
+
+
+def test_whatever_stands_in_place_of_a_settings_name_is_not_repeated(refusal: Refusal) -> None:
+    """A key has no shape that could be told from a slip."""
+    problems = refusal(
+        {
+            "channels": {"team": {"kind": "slack", "url_setting": "a plain KEY"}},
+            "services": {"checkout": trees.service()},
+        }
+    )
+    assert "KEY" not in "\n".join(problems)
 
 
 def test_two_services_must_not_share_what_is_one_services_own(refusal: Refusal) -> None:
