@@ -4,6 +4,8 @@ Hours of a rollout pass in a second, every draw comes from one seed, and the pro
 single effect. The adapters here are held to the contracts of the real ones by the tests of this package.
 """
 
+import copy
+import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -326,6 +328,18 @@ class Simulation:
         """The process is gone: a new one finds what is stored, and nothing else."""
         self.world.records.close()
         self.world = self._boot()
+
+    def fork(self, folder: Path) -> "Simulation":
+        """The same world once more, to go on differently: same state, same luck."""
+        if self.later:
+            raise CanaryError("a simulation with planned actions cannot be forked: they belong to this one")
+        folder.mkdir(parents=True, exist_ok=True)
+        twin: Simulation = copy.deepcopy(self, {id(self.world): None})
+        twin.store_file = folder / "state.sqlite"
+        with sqlite3.connect(self.store_file) as source, sqlite3.connect(twin.store_file) as target:
+            source.backup(target)
+        twin.world = twin._boot()
+        return twin
 
     def at(self, seconds: float, action: Callable[[], None]) -> None:
         """Do `action` that many seconds from now."""

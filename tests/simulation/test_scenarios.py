@@ -1,0 +1,394 @@
+"""What the product promises, on virtual time: each scenario ends as the table in the documentation says."""
+
+import pytest
+
+from controller import requests
+from lab.simulation import Behaviour, Simulation
+from rollouts.command import Command, CommandKind
+from rollouts.observation import Slot, Weights
+from rollouts.rollout import HoldReason, Outcome, Phase
+
+BAD = Behaviour(late_failures=0.11)
+LONG = 300
+
+
+def held(simulation: Simulation, reason: HoldReason) -> bool:
+    rollout = simulation.rollout
+    return rollout is not None and rollout.hold is not None and rollout.hold.reason is reason
+
+
+def ends(simulation: Simulation, outcome: Outcome, intervals: int = LONG) -> None:
+    simulation.run(intervals, simulation.closed)
+    rollout = simulation.rollout
+    assert rollout.closed, f"has not settled after {intervals} intervals: {rollout.phase}, {rollout.reason}"
+    assert rollout.outcome is outcome, rollout.reason
+    live = Slot.GREEN if outcome is Outcome.PROMOTED else Slot.BLUE
+    assert simulation.pool.weights == Weights.of(live, 100)
+    assert simulation.marker.live is live
+
+
+def test_good_goes_10_50_100_and_is_promoted(begun):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    assert simulation.rollout.shares == (10, 50, 100)
+    assert simulation.kinds() == ["started", "raised", "raised", "switched", "promoted"]
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        BAD,
+        Behaviour(rejected=1.0),
+        Behaviour(slowdown=2.5),
+    ],
+    ids=["errors", "rejected", "slow"],
+)
+def test_bad_goes_back_to_0_and_the_marker_never_moves(begun, behaviour):
+    simulation = begun(behaviour)
+    ends(simulation, Outcome.ROLLED_BACK)
+    assert simulation.marker.writes == []
+    assert simulation.rollout.shares[-1] == 0
+    assert simulation.kinds()[-1] == "rolled_back"
+
+
+def test_one_broken_critical_operation_with_half_a_percent_of_the_traffic_is_rolled_back(begun):
+    simulation = begun(Behaviour(broken_operation="POST /pay"), rate=1000)
+    ends(simulation, Outcome.ROLLED_BACK)
+
+
+def test_late_fault_is_found_after_healthy_steps(begun):
+    simulation = begun(Behaviour(onset=25, late_failures=0.11))
+    ends(simulation, Outcome.ROLLED_BACK)
+
+
+def test_fault_after_promotion_goes_back_to_50_and_then_to_0(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.WATCH)
+    simulation.apps[Slot.GREEN].behaviour = Behaviour(failures=0.11)
+    ends(simulation, Outcome.ROLLED_BACK)
+    assert simulation.rollout.shares[:4] == (10, 50, 100, 50)
+    assert simulation.rollout.shares[-1] == 0
+    assert simulation.marker.writes == [Slot.GREEN, Slot.BLUE]
+
+
+def test_death_after_promotion_goes_straight_back(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.WATCH)
+    simulation.apps[Slot.GREEN].healthy = False
+    ends(simulation, Outcome.ROLLED_BACK)
+    assert simulation.rollout.shares == (10, 50, 100, 0)
+
+
+def test_requests_without_rows_are_never_safe_and_end_at_0(begun):
+    simulation = begun(Behaviour(vanished=0.9))
+    ends(simulation, Outcome.ROLLED_BACK)
+    assert simulation.rollout.shares == (10, 0)
+    assert "limits.unobserved" in simulation.rollout.reason
+
+
+def test_a_broken_health_url_is_rejected_without_traffic(begun):
+    simulation = begun()
+    simulation.apps[Slot.GREEN].healthy = False
+    ends(simulation, Outcome.REJECTED)
+    assert simulation.pool.writes == []
+    assert simulation.rollout.shares == ()
+
+
+def test_the_wrong_version_is_rejected_without_traffic(begun):
+    simulation = begun()
+    simulation.apps[Slot.GREEN].version = "1.0.9"
+    ends(simulation, Outcome.REJECTED)
+    assert simulation.pool.writes == []
+    assert "1.0.9" in simulation.rollout.reason
+
+
+def test_a_newer_version_supersedes_and_is_promoted_itself(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.deploy(Slot.GREEN, "1.2")
+    simulation.run(LONG, lambda: simulation.rollout.version == "1.2")
+    first = simulation.world.records.rollouts("checkout", 2)[1]
+    assert first.outcome is Outcome.SUPERSEDED
+    assert first.shares == (10, 0)
+    ends(simulation, Outcome.PROMOTED)
+
+
+def test_an_announced_newer_version_keeps_what_its_pipeline_said(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.deploy(Slot.GREEN, "1.2")
+    simulation.announce("1.2", slot=Slot.GREEN, link="https://pipelines/82")
+    simulation.run(LONG, lambda: simulation.rollout.version == "1.2")
+    assert simulation.rollout.link == "https://pipelines/82"
+    assert simulation.rollout.deployment_id == "run-1.2"
+    ends(simulation, Outcome.PROMOTED)
+
+
+def test_drift_is_held_and_never_fought(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP and simulation.rollout.shares == (10,))
+    theirs = Weights.of(Slot.GREEN, 30)
+    simulation.pool.set(theirs)
+    simulation.run(20)
+    assert held(simulation, HoldReason.DRIFT)
+    assert simulation.pool.weights == theirs
+
+
+def test_drift_can_be_adopted(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP and simulation.rollout.shares == (10,))
+    simulation.pool.set(Weights.of(Slot.GREEN, 30))
+    simulation.run(5)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ADOPT, actor="ada"))
+    assert simulation.rollout.share == 30
+    ends(simulation, Outcome.PROMOTED)
+    assert simulation.rollout.shares == (10, 30, 50, 100)
+
+
+def test_drift_can_be_reasserted(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP and simulation.rollout.shares == (10,))
+    simulation.pool.set(Weights.of(Slot.GREEN, 30))
+    simulation.run(5)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.REASSERT, actor="ada"))
+    simulation.run(2)
+    assert simulation.pool.weights == Weights.of(Slot.GREEN, 10)
+    ends(simulation, Outcome.PROMOTED)
+
+
+def test_a_person_who_sets_the_canary_to_0_aborts(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP and simulation.rollout.shares == (10,))
+    simulation.pool.set(Weights.of(Slot.GREEN, 0))
+    ends(simulation, Outcome.ABORTED)
+    assert simulation.kinds()[-1] == "aborted"
+
+
+def test_a_shared_outage_is_held_and_goes_on_by_itself(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP and simulation.rollout.shares == (10,))
+    simulation.common_failures = 0.3
+    simulation.run(60, lambda: held(simulation, HoldReason.SHARED))
+    assert held(simulation, HoldReason.SHARED), simulation.rollout.reason
+    simulation.run(10)
+    assert not simulation.rollout.closed
+    simulation.common_failures = 0.0
+    ends(simulation, Outcome.PROMOTED, 600)
+
+
+def test_a_telemetry_outage_is_held_and_goes_on_by_itself(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP and simulation.rollout.shares == (10,))
+    simulation.telemetry.outage_until = simulation.now + 20
+    simulation.run(15)
+    assert held(simulation, HoldReason.BLIND)
+    assert "held" in simulation.kinds()
+    ends(simulation, Outcome.PROMOTED)
+    assert "resumed" in simulation.kinds()
+
+
+def test_no_traffic_never_promotes(begun):
+    simulation = begun(rate=0)
+    simulation.run(200)
+    assert simulation.rollout.shares == (10,)
+    assert held(simulation, HoldReason.BLIND)
+    assert simulation.marker.writes == []
+
+
+def test_a_sick_instance_is_held_before_it_counts_against_the_version(begun):
+    simulation = begun(Behaviour(sick_instance=0.3))
+    simulation.run(60, lambda: held(simulation, HoldReason.ONE_INSTANCE))
+    assert held(simulation, HoldReason.ONE_INSTANCE)
+    assert "checkout-green-0" in simulation.rollout.reason
+
+
+def test_deploying_to_the_live_slot_is_held_and_moves_nothing(begun):
+    simulation = begun()
+    simulation.run(LONG, simulation.closed)
+    simulation.deploy(Slot.GREEN, "1.2")  # green is live now
+    simulation.announce("1.2", slot=Slot.GREEN)
+    writes = len(simulation.pool.writes)
+    simulation.run(20)
+    assert held(simulation, HoldReason.DEPLOYED_TO_LIVE)
+    assert len(simulation.pool.writes) == writes
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
+    simulation.run(5)
+    assert simulation.rollout.closed
+    assert simulation.pool.weights == Weights.of(Slot.GREEN, 100)
+    assert simulation.marker.live is Slot.GREEN
+
+
+def test_approval_is_waited_for(begun, policy):
+    simulation = begun(policy=policy.replace("    bake: 3s", "    bake: 3s\n    approvals: [50]"))
+    simulation.run(100, lambda: held(simulation, HoldReason.APPROVAL))
+    assert held(simulation, HoldReason.APPROVAL)
+    simulation.run(20)
+    assert simulation.rollout.shares == (10,)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.APPROVE, actor="ada"))
+    ends(simulation, Outcome.PROMOTED)
+
+
+def test_signals_told_twice_and_out_of_order_start_one_rollout(begun):
+    simulation = begun()
+    site = "/SUBSCRIPTIONS/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Web/sites/Checkout-Green"
+    blob = "/blobServices/default/containers/green-packages/blobs/released-package.zip"
+    for _ in range(2):
+        simulation.signal("Microsoft.Resources.ResourceWriteSuccess", site)
+        simulation.signal("Microsoft.Storage.BlobCreated", blob)
+        simulation.announce("1.1", slot=Slot.GREEN)
+        simulation.run(3)
+    ends(simulation, Outcome.PROMOTED)
+    simulation.announce("1.1", slot=Slot.GREEN)
+    simulation.signal("Microsoft.Resources.ResourceWriteSuccess", site)
+    simulation.run(20)
+    assert len(simulation.world.records.rollouts("checkout", 10)) == 1
+
+
+def test_a_retag_of_a_rolled_back_version_starts_nothing(begun):
+    simulation = begun(BAD)
+    ends(simulation, Outcome.ROLLED_BACK)
+    site = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Web/sites/checkout-green"
+    simulation.signal("Microsoft.Resources.ResourceWriteSuccess", site)
+    simulation.run(20)
+    simulation.announce("1.1", slot=Slot.GREEN, deployment="run-again")
+    simulation.run(5)
+    assert len(simulation.world.records.rollouts("checkout", 10)) == 1
+    assert "retry" in simulation.world.records.incidents(1)[0].detail
+    simulation.announce("1.1", slot=Slot.GREEN, deployment="run-again", retry=True)
+    assert len(simulation.world.records.rollouts("checkout", 10)) == 2
+
+
+def test_an_unannounced_version_starts_by_itself_but_not_what_stood_there_at_first_sight(begun, tmp_path):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    simulation.run(20)  # blue still holds 1.0, which was live: nothing starts
+    assert len(simulation.world.records.rollouts("checkout", 10)) == 1
+    simulation.deploy(Slot.BLUE, "1.2")
+    simulation.run(20, lambda: simulation.rollout.version == "1.2")
+    assert simulation.rollout.started_by == "lookout"
+    simulation.run(LONG, simulation.closed)
+    assert simulation.rollout.outcome is Outcome.PROMOTED
+    assert simulation.marker.live is Slot.BLUE
+
+
+def test_a_refused_rollback_is_told_as_not_carried_out_and_done_later(begun):
+    simulation = begun(Behaviour(onset=0, late_failures=0.11))
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+    simulation.pool.refuse_until = simulation.now + 40
+    simulation.run(35)
+    assert simulation.rollout.phase is Phase.CLOSING
+    assert "not_carried_out" in simulation.kinds()
+    assert "rolled_back" not in simulation.kinds()
+    ends(simulation, Outcome.ROLLED_BACK)
+    assert simulation.kinds().index("not_carried_out") < simulation.kinds().index("rolled_back")
+
+
+@pytest.mark.parametrize("faults", [["throttled"] * 2, ["applied"], ["stale"], ["stale", "applied", "throttled"]])
+def test_throttled_lost_and_stale_writes_are_survived(begun, faults):
+    simulation = begun()
+    simulation.pool.faults = list(faults)
+    ends(simulation, Outcome.PROMOTED)
+    assert simulation.rollout.shares == (10, 50, 100)
+    assert not simulation.pool.faults
+
+
+def test_mode_observe_writes_nothing_and_records_the_verdict(begun, policy):
+    simulation = begun(BAD, policy=policy.replace("mode: act", "mode: observe"))
+    simulation.run(10)
+    simulation.pool.set(Weights.of(Slot.GREEN, 10))  # people move the traffic themselves
+    simulation.run(60)
+    assert simulation.pool.writes == []
+    assert simulation.marker.writes == []
+    assert simulation.told == []
+    sentences = [one.sentence for one in simulation.world.records.decisions("checkout", simulation.rollout.id)]
+    assert any("Would roll back" in one for one in sentences), sentences
+
+
+def test_off_stops_every_write_within_one_tick(begun):
+    simulation = begun(BAD)
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+    writes = len(simulation.pool.writes)
+    requests.switch(simulation.world, None, requests.Who(actor="ada"), off=True)
+    simulation.run(40)
+    assert len(simulation.pool.writes) == writes
+    assert "advice" in simulation.kinds()
+    requests.switch(simulation.world, None, requests.Who(actor="ada"), off=False)
+    ends(simulation, Outcome.ROLLED_BACK)
+
+
+def test_low_traffic_is_promoted_unrefuted_with_a_minimum_of_requests(begun, policy):
+    changed = policy.replace("    bake: 3s", "    bake: 10s\n    promote_when: unrefuted\n    min_requests: 20")
+    simulation = begun(policy=changed, rate=40)
+    ends(simulation, Outcome.PROMOTED, 400)
+
+
+def test_harmful_refuses_promote_and_abort_always_wins(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.PAUSE, actor="ada", reason="lunch"))
+    simulation.run(40)
+    assert simulation.rollout.shares == (10,)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
+    ends(simulation, Outcome.ABORTED)
+
+
+def test_a_pause_does_not_protect_a_harmful_version(begun):
+    simulation = begun(Behaviour(onset=20, late_failures=0.11))
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.PAUSE, actor="ada", reason="lunch"))
+    ends(simulation, Outcome.ROLLED_BACK)
+
+
+def test_rollback_after_promotion_is_a_record_of_its_own(begun):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada", reason="numbers"))
+    ends(simulation, Outcome.ROLLED_BACK)
+    assert len(simulation.world.records.rollouts("checkout", 10)) == 2
+
+
+def test_target_leases_the_idle_slot_and_is_refused_during_a_rollout(begun, tmp_path):
+    simulation = begun()
+    who = requests.Who(actor="pipeline-81")
+    with pytest.raises(requests.Refused, match="--preempt"):
+        requests.target(simulation.world, "checkout", who)
+    ends(simulation, Outcome.PROMOTED)
+    found = requests.target(simulation.world, "checkout", who)
+    assert found.slot is Slot.BLUE
+    with pytest.raises(requests.Refused, match="pipeline-81"):
+        requests.target(simulation.world, "checkout", requests.Who(actor="pipeline-82"))
+    simulation.deploy(Slot.BLUE, "1.2")
+    simulation.run(20)
+    assert len(simulation.world.records.rollouts("checkout", 10)) == 1, "no traffic moves to a leased slot"
+    simulation.announce("1.2", slot=Slot.BLUE)
+    assert simulation.world.records.lease("checkout") is None
+    simulation.run(LONG, simulation.closed)
+    assert simulation.marker.live is Slot.BLUE
+
+
+def test_preempt_brings_the_share_to_0_before_the_lease(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10, 50))
+    found = requests.target(simulation.world, "checkout", requests.Who(actor="hotfix"), preempt=True)
+    assert found.slot is Slot.GREEN
+    assert simulation.pool.weights == Weights.of(Slot.BLUE, 100)
+    assert simulation.rollout.outcome is Outcome.ABORTED
+
+
+def test_ask_first_holds_instead_of_rolling_back(begun, policy):
+    simulation = begun(BAD, policy=policy.replace("    bake: 3s", "    bake: 3s\n    rollback: ask"))
+    simulation.run(60)
+    assert held(simulation, HoldReason.ROLLBACK_ASKED)
+    assert simulation.pool.weights == Weights.of(Slot.GREEN, 10)
+    with pytest.raises(requests.Refused, match="HARMFUL"):
+        requests.act(simulation.world, "checkout", Command(kind=CommandKind.PROMOTE, actor="ada"))
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada"))
+    ends(simulation, Outcome.ROLLED_BACK)
+
+
+def test_a_changed_baseline_is_held(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+    simulation.apps[Slot.BLUE].version = "0.8"
+    simulation.run(3)
+    assert held(simulation, HoldReason.BASELINE_CHANGED)
