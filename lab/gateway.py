@@ -135,7 +135,7 @@ class Gateway:
         self.stop()
 
     def serve(self, serving: Serving, authority: Authority | None = None) -> str:
-        """Answer on loopback, https when there is an authority, and return the URL.
+        """Answer on loopback, https when there is an authority (see SlotApp.serve), and return the URL.
 
         Backends are trusted whatever their certificate: what is tried here is not the way to a slot.
         """
@@ -152,6 +152,13 @@ class Gateway:
             self._door.close()
         self._serving.run(self._end())
         self._serving = None
+
+    @property
+    def url(self) -> str:
+        """Where it answers, without a trailing slash."""
+        if self._door is None:
+            raise RuntimeError("the gateway is not served yet: call serve first")
+        return self._door.url
 
     @property
     def in_force(self) -> tuple[Member, ...]:

@@ -104,6 +104,11 @@ class HostProcess:
         self._process.kill()
         self._reap()
 
+    def restart(self, timeout: float = START_SECONDS) -> str:
+        """Kill it and start it again; its queues are as the killed one left them."""
+        self.kill()
+        return self.start(timeout)
+
     def log_tail(self, lines: int = SHOWN_LINES) -> str:
         """The end of the log of all its lives."""
         if not self.log_file.exists():
@@ -129,9 +134,7 @@ class HostProcess:
         ]  # fmt: skip
 
     def _settings(self) -> dict[str, str]:
-        inherited = {
-            k: os.environ[k] for k in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV") if k in os.environ
-        }
+        inherited = {k: os.environ[k] for k in ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV") if k in os.environ}
         key = {"LAB_HOST_KEY": self._key} if self._key else {}
         # Not buffered, so that the log holds the last words of a killed host.
         return {**inherited, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **self._environment, **key}

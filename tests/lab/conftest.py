@@ -1,6 +1,7 @@
 """Fixtures of the lab's own tests: a certificate authority, a wait for a condition, a host of the test app."""
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,6 +36,21 @@ def until() -> Callable[..., Any]:
         return value
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def is_running() -> Callable[[int], bool]:
+    """Whether a process runs; one that ended and that nobody has waited for does not."""
+
+    def running(pid: int) -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        state = Path(f"/proc/{pid}/stat")
+        return not (state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+    return running
 
 
 class TestHost:

@@ -155,10 +155,9 @@ class TestQueues:
         host = new_host()
         host.call("POST", "/api/send", json={"many": [], "one": "hang"})
         until(lambda: [r for r in host.seen("work") if r["text"] == "hang"], "the first try")
-        url = host.process.url
-        host.process.kill()
-        assert host.process.pid is None
-        assert host.process.start() == url
+        url, first = host.process.url, host.process.pid
+        assert host.process.restart() == url
+        assert host.process.pid not in (None, first)
         tries = until(lambda: [r["tries"] for r in host.seen("work") if r["text"] == "hang"][1:], "the second try")
         assert tries == [2]
 
@@ -205,7 +204,11 @@ class TestEnding:
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
     def test_it_does_not_outlive_its_parent(
-        self, tmp_path: Path, authority: Authority, until: Callable[..., Any], number: signal.Signals
+        self,
+        tmp_path: Path,
+        until: Callable[..., Any],
+        is_running: Callable[[int], bool],
+        number: signal.Signals,
     ) -> None:
         parent = tmp_path / "parent.py"
         app = Path(__file__).parent / "apps" / "every_trigger"
@@ -232,10 +235,10 @@ class TestEnding:
             env={**os.environ, "PYTHONPATH": root},
         ) as process:
             child = int(process.stdout.readline())
-            assert alive(child)
+            assert is_running(child)
             process.send_signal(number)
             process.wait(5)
-        until(lambda: not alive(child), "the end of the host", 3)
+        until(lambda: not is_running(child), "the end of the host", 3)
 
 
 class TestRefusals:
@@ -275,12 +278,3 @@ class TestRefusals:
         assert "batchSize is 99; write a whole number from 1 to 32" in self.start(
             tmp_path, authority, self.APP + code, nonsense
         )
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    state = Path(f"/proc/{pid}/stat")
-    return not (state.exists() and state.read_text().rsplit(")", 1)[1].split()[0] == "Z")
