@@ -18,11 +18,11 @@ _Z = NormalDist().inv_cdf(1 - DROPPED / 2)
 KEPT_MEAN = (1 - DROPPED - 2 * _Z * NormalDist().pdf(_Z)) / (1 - DROPPED)
 # Below so many bad requests a pair, differences are discrete and rare: nothing is left out.
 FEW_BAD = 5.0
-# Few pairs can look calm by luck: the upper 80 % bound of the variance is used, not the estimate.
-CAUTION = NormalDist().inv_cdf(0.8)
+# Few pairs can look calm by luck: the upper 60 % bound of the variance is used, not the estimate.
+CAUTION = NormalDist().inv_cdf(0.6)
 # Before the first pair: as if 300 requests told as much as any number of them; three pairs are needed to
 # believe in more correlation than this.
-UNKNOWN, FIRST_MOST, FIRST_PAIRS = 1 / 300, 0.01, 3
+UNKNOWN, FIRST_MOST, FIRST_PAIRS = 1 / 300, 0.005, 3
 # The estimate is renewed after each of the first ten pairs, then whenever a quarter more has been seen.
 EVERY_PAIR_UNTIL, GROWTH = 10, 1.25
 # At so many pairs, all intervals so far are weighed anew with what is known by then. A history of an hour has
@@ -57,7 +57,7 @@ def inflation(squared: Floats, expected: Floats, bad_per_pair: Floats) -> Floats
     mean = (np.where(weight > 0, ordered, 0.0) * weight).sum(axis=-1) / np.maximum(kept, 1e-9)
     mean /= np.where(dropped > 0, KEPT_MEAN, 1.0)
     level = np.nansum(expected, axis=-1) / np.maximum(number, 1)
-    # Wilson and Hilferty's cube root of chi-squared: the lower 20 % quantile of its mean.
+    # Wilson and Hilferty's cube root of chi-squared: the lower 40 % quantile of its mean.
     pairs = np.maximum(number, 1)
     quantile = (1 - 2 / (9 * pairs) - CAUTION * np.sqrt(2 / (9 * pairs))) ** 3
     return np.where(level > 0, np.maximum(mean / np.maximum(level, 1e-300) / quantile, 1.0), 1.0)

@@ -179,24 +179,31 @@ FADING_DEPTH = 6.0
 
 
 def fading(log_e_values: Floats, starts: Starts, limit: float) -> float:
-    """Evidence of one stream (alternatives, intervals) now, forgetting what lies far beyond the limit.
+    """Evidence of one stream (alternatives, intervals) now, forgetting what lies beyond the limit.
 
-    R is cut FADING_DEPTH above the limit after each interval: a few calm intervals end the alarm, and a single
-    lucky one does not. Cutting only lowers an e-process: the promise of `since_any_start` holds.
+    After each interval no alternative keeps more than brings the mixture to the limit, so that a few calm
+    intervals end the alarm. Cutting only lowers an e-process: the promise of `since_any_start` holds.
     """
+    log_weights = alternative_weights(log_e_values.shape[0])
     log_r = np.full(log_e_values.shape[0], -np.inf)
     for interval in range(log_e_values.shape[1]):
         begun = np.logaddexp(log_r, starts.log_weights[interval])
-        log_r = np.minimum(begun + log_e_values[:, interval], limit + FADING_DEPTH)
-    return float(mixed_over(log_r))
+        log_r = np.minimum(begun + log_e_values[:, interval], limit - log_weights)
+    return float(np.logaddexp.reduce(log_r + log_weights)) if log_e_values.shape[1] else 0.0
 
 
 def mixed_over(values: Floats) -> Floats:
-    """log of the weighted mean of exp(values) over the alternatives, axis 0: harm's, or equal ones."""
-    weights = np.array(HARM_WEIGHTS) if values.shape[0] == len(HARM_WEIGHTS) else np.ones(values.shape[0])
-    shaped = np.log(weights / weights.sum()).reshape((-1,) + (1,) * (values.ndim - 1))
+    """log of the weighted mean of exp(values) over the alternatives, axis 0."""
+    shaped = alternative_weights(values.shape[0]).reshape((-1,) + (1,) * (values.ndim - 1))
     mean: Floats = np.logaddexp.reduce(values + shaped, axis=0)
     return mean
+
+
+def alternative_weights(number: int) -> Floats:
+    """log prior of the alternatives: harm's, or equal ones for any other number of them."""
+    weights = np.array(HARM_WEIGHTS) if number == len(HARM_WEIGHTS) else np.ones(number)
+    logs: Floats = np.log(weights / weights.sum())
+    return logs
 
 
 def log_upper(bad: ArrayLike, requests: ArrayLike, limit: float) -> Floats:

@@ -145,7 +145,8 @@ def _unobserved(look: Look) -> Ruling | None:
 def _baseline_worse(look: Look) -> Ruling | None:
     if look.one_sample:
         return None
-    worse = [(one, number) for number, one in enumerate(look.baseline_worse()) if one.holds(look.limit)]
+    worse = [(one, number) for number, one in enumerate(look.baseline_worse())]
+    worse = [(one, number) for one, number in worse if one.holds(look.limit) and one.lasts(look.limit)]
     if not worse:
         return None
     _, number = max(worse, key=lambda pair: pair[0].evidence)
@@ -167,7 +168,7 @@ def _shared(look: Look) -> Ruling | None:
 def _one_instance(look: Look, found: Found) -> Ruling | None:
     for limit, findings in ((look.limit, found.harm), (_watch_limit(look), found.watch or [])):
         for number, one in enumerate(findings):
-            if one.evidence >= limit:
+            if one.lasts(limit):
                 return Ruling(
                     VerdictKind.ONE_INSTANCE,
                     indicator=look.indicators[number].name,

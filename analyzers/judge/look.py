@@ -41,6 +41,8 @@ NEAR_EXCESS = 2.0
 NEAR_LIMIT = 1.0
 # The baseline is out of its history NOW only when its last intervals, pooled, are above the bound.
 RECENT_INTERVALS = 3
+# What is over fades from a little above the limit, so that rounding does not decide (nats).
+SLACK = 0.01
 # Missing rows are looked for in this many settled intervals of the current segment, the newest.
 MISSING_INTERVALS = 240
 
@@ -52,7 +54,12 @@ class Finding(NamedTuple):
     without_worst: float | None = None  # smallest evidence with one instance left out; None = unchecked
     instance: str | None = None  # whose absence makes it smallest
     operation: str | None = None  # the operation that carries it; None = the total
+    current: float | None = None  # evidence that forgets what is over; None = below the limit anyway
     ceiling: float = -np.inf  # what the absolute limit alone contributes
+
+    def lasts(self, limit: float) -> bool:
+        """At the limit, and not over."""
+        return self.evidence >= limit and self.current is not None and self.current >= limit
 
     def holds(self, limit: float) -> bool:
         """At the limit, with any single instance left out too."""
@@ -221,14 +228,25 @@ class Look:
         limit = self.limit + (np.log(2) if strongest.span is self.step and self.one_sample else 0.0)
         if evidence < limit - NEAR_LIMIT:
             return found
+        carrying = [one for one, value in zip(terms, values, strict=True) if value >= limit - 2 * NEAR_LIMIT]
+        if evidence >= limit:
+            found = found._replace(current=self._current(carrying, limit))
         names = self.tally.serving(strongest.span, role)
         if len(names) < INSTANCES_MIN:
             return found
-        carrying = [one for one, value in zip(terms, values, strict=True) if value >= limit - 2 * NEAR_LIMIT]
         left = [one.log_weight + self._without_each(number, one, names, role) for one in carrying]
         without = np.logaddexp.reduce(np.stack(left), axis=0) if left else np.full(len(names), -np.inf)
         worst = int(np.argmin(without))
         return found._replace(without_worst=float(without[worst]), instance=names[worst])
+
+    def _current(self, terms: list[Term], limit: float) -> float:
+        """The evidence of these terms as it is now: a trouble that ended fades within a few intervals."""
+        now = []
+        for one in terms:
+            starts = self._starts(one.span, one.span is self.step and self.one_sample)
+            values = harm_intervals(one.streams, one.tolerance, starts.cap)[:, 0]
+            now.append(one.log_weight + fading(values, starts, limit + SLACK - one.log_weight))
+        return float(np.logaddexp.reduce(now)) if now else -np.inf
 
     def _without_each(self, number: int, term: Term, names: tuple[str, ...], role: Role) -> Floats:
         """The term's evidence without each instance of the role that is under suspicion."""
@@ -308,7 +326,7 @@ class Look:
         for number in np.nonzero(suspects[:, 0])[0].tolist():
             values = harm_intervals(_picked(mirrored, number), _row(tolerance, number), starts.cap)
             if since_any_start(values, starts)[0, -1] >= self.limit + np.log(2):
-                found[number] = fading(values[:, 0], starts, self.limit + np.log(2))
+                found[number] = fading(values[:, 0], starts, self.limit + np.log(2) + SLACK)
         return found
 
     def fully_observed(self) -> bool:
@@ -341,7 +359,7 @@ class Look:
         rates = null * np.array(MISSING_FRACTIONS)[:, None]
         values = canary * np.log(rates / null) + baseline * np.log((1 - rates) / (1 - null))
         starts = Starts.of(span.intervals, max(span.intervals, 2), self.limit)
-        return fading(np.minimum(values, starts.cap), starts, self.limit)
+        return fading(np.minimum(values, starts.cap), starts, self.limit + SLACK)
 
 
 def near(streams: Streams, tolerance: Tolerance) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
