@@ -113,7 +113,12 @@ def _shifters() -> tuple[PoolShifter, MarkerShifter]:
     from shifting.marker import Marker
     from shifting.pool import Pool
 
-    arm = ArmClients(os.environ.get("ARM_URL", ARM_URL), credential, now=time.time, sleep=time.sleep)
+    try:
+        poll = float(os.environ.get("ARM_POLL_SECONDS", "2"))
+    except ValueError as error:
+        raise BadInput("ARM_POLL_SECONDS is no number: write seconds, such as 2") from error
+    url = os.environ.get("ARM_URL", ARM_URL)
+    arm = ArmClients(url, credential, now=time.time, sleep=time.sleep, poll_seconds=poll)
     return Pool(arm), Marker(arm)
 
 

@@ -10,7 +10,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cli.main import app
-from lab.serving import Serving
+from lab.serving import Authority, Serving
+from lab.tokens import Tokens
 
 KEY = "a-function-key"
 
@@ -61,6 +62,28 @@ def api(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> Api:
     monkeypatch.setenv("CANARY_KEY", KEY)
     monkeypatch.setenv("CANARY_ACTOR", "ada")
     return api
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(scope="session")
+def secure(authority: Authority) -> Iterator[Serving]:
+    """https on loopback: Azure's clients send no token without."""
+    with Serving(authority) as serving:
+        yield serving
+
+
+@pytest.fixture
+def identity(secure: Serving, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Tokens:
+    """A machine with a managed identity, that trusts the lab's certificates."""
+    tokens = Tokens()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority.ca_file))
+    for name, value in tokens.environment(secure.serve(tokens.app(), tls=False)).items():
+        monkeypatch.setenv(name, value)
+    return tokens
 
 
 Canary = Callable[..., Result]
