@@ -29,7 +29,7 @@ import msgspec
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from analyzers import app_insights_kql as kql
-from analyzers.judge.counts import REST, CountsError, Role, Row, Rows
+from analyzers.judge.counts import REST, Role, Row, Rows
 from analyzers.judge.indicators import Indicator, IndicatorKind
 from rollouts.observation import Counted, Failed, Quantiles, Scope
 
@@ -144,12 +144,13 @@ class AppInsights:
                 workspace, text, timespan=span, server_timeout=int(self._read_seconds)
             )
         except azure.HttpResponseError as error:
+            if error.response is None:  # from the credential: the API was not asked at all
+                raise _RefusedError(
+                    f"{where}: no token ({_short(error)}): check the function app's managed identity and"
+                    " AZURE_CLIENT_ID",
+                    permanent=True,
+                ) from error
             raise _translated(error, workspace) from error
-        except azure.ClientAuthenticationError as error:
-            raise _RefusedError(
-                f"{where}: no token ({_short(error)}): check the function app's managed identity and AZURE_CLIENT_ID",
-                permanent=True,
-            ) from error
         except azure.ServiceResponseTimeoutError as error:
             raise _RefusedError(
                 f"{where}: no answer in {self._read_seconds:g} s; asked again at the next tick", permanent=False
@@ -414,7 +415,7 @@ def _counted(scope: Scope, lines: Sequence[Line], own: dict[str, list[Line]]) ->
         for line in present:
             name = str(line["instance"])
             seen[name] = min(_whole(line, "seen"), seen.get(name, _whole(line, "seen")))
-    except (_MisshapenError, CountsError, KeyError, TypeError) as error:
+    except (_MisshapenError, KeyError, TypeError, ValueError) as error:
         return _failed(f"the answer cannot be counted: {error}", permanent=True)
     return Counted(rows=rows, ignored=ignored, first_seen=seen)
 

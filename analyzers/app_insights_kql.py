@@ -86,6 +86,7 @@ def counting(scopes: Sequence[Scope], now: float) -> str:
     )
     return f"""{_requests(scopes, now)}
 let largest = requests
+| where not(future)
 | summarize traffic = sum(items) by scope, named, operation
 | sort by scope asc, traffic desc, operation asc
 | summarize operations = make_list(operation, 1000) by scope, named

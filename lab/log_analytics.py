@@ -14,9 +14,10 @@ import random
 import re
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -110,6 +111,13 @@ class QueryError(Exception):
         self.kind, self.code = kind, code
 
 
+class _Question(msgspec.Struct):
+    """The body of a request."""
+
+    query: str
+    timespan: str | None = None
+
+
 class Table(msgspec.Struct, frozen=True):
     """An answer."""
 
@@ -162,6 +170,12 @@ class LogAnalytics:
         ended = row.TimeGenerated.timestamp() + max(0.0, row.DurationMs or 0.0) / 1000
         return ended if now - 86_400 < ended < now + 60 else now
 
+    def clear(self) -> None:
+        """Forget all rows, visible or not."""
+        with self._recording:
+            self._pending.clear()
+        self._engine.clear()
+
     def query(self, text: str, timespan: str | None = None) -> Table:
         """Run `text` on the rows that are visible now; QueryError when it cannot be run."""
         self._ingest()
@@ -187,25 +201,18 @@ class LogAnalytics:
 
     async def _serve(self, request: web.Request) -> web.Response:
         workspace = request.match_info["workspace"]
-        refusal = _refused_token(request.headers.get("Authorization"))
-        body: dict[str, Any] = {}
+        text, timespan = _question(await request.read())
+        response = _refused_token(request.headers.get("Authorization"))
+        response = response or await self._faulty(text, workspace)
         table: Table | None = None
-        if refusal is None:
-            try:
-                body = json.loads(await request.read())
-                text, timespan = str(body["query"]), body.get("timespan")
-            except (ValueError, KeyError, TypeError):
-                text, timespan = "", None
-                refusal = _error(400, "BadArgumentError", "The request body is not valid")
-        response = refusal or await self._faulty(text, workspace)
         if response is None:
             response, table = await self._answer(text, timespan, request.headers.get("Prefer", ""))
         self.queries.append(
             LoggedQuery(
                 at=self._clock(),
                 workspace=workspace,
-                text=str(body.get("query", "")),
-                timespan=body.get("timespan"),
+                text=text,
+                timespan=timespan,
                 status=response.status,
                 rows=len(table.rows) if table else 0,
                 translate_ms=table.translate_ms if table else 0.0,
@@ -232,6 +239,8 @@ class LogAnalytics:
             return _error(403, "InsufficientAccessError", message)
         if self._workspaces is not None and workspace not in self._workspaces:
             return _error(404, "WorkspaceNotFoundError", f"The workspace {workspace} could not be found")
+        if not text:
+            return _bad_argument(QueryError("SyntaxError", "SYN0001", "The body holds no query"))
         if faults.semantic is not None and faults.semantic in text:
             inner = QueryError("SemanticError", "SEM0100", f"Failed to resolve {faults.semantic!r}")
             return _bad_argument(inner)
@@ -265,8 +274,6 @@ class _Engine:
             'CREATE VIEW "AppRequests" AS SELECT * FROM stored'
             " WHERE \"TimeGenerated\" >= getvariable('span_start') AND \"TimeGenerated\" < getvariable('span_end')"
         )
-        self._schema = {"AppRequests": list(COLUMNS)}
-        self._translations: OrderedDict[str, Any] = OrderedDict()
         self._filled: dict[str, list[tuple[Any, ...]]] = {}  # temporary tables, as they were last filled
         self._lock = threading.Lock()
 
@@ -276,6 +283,11 @@ class _Engine:
         select = ", ".join(f"unnest(${n}::{kind}[])" for n, kind in enumerate(COLUMNS.values(), 1))
         with self._lock:
             self._connection.execute(f"INSERT INTO stored SELECT {select}", values)
+
+    def clear(self) -> None:
+        """Remove all rows."""
+        with self._lock:
+            self._connection.execute("DELETE FROM stored")
 
     def run(self, text: str, window: tuple[datetime, datetime]) -> Table:
         """Translate (or remember) and execute."""
@@ -298,15 +310,11 @@ class _Engine:
         lifted = lift(text)
         for name, table in lifted.tables.items():
             self._fill(name, table)
-        schema = self._schema | {name: [c for c, _ in table.columns] for name, table in lifted.tables.items()}
-        known = self._translations.get(lifted.text)
-        if known is None:
-            known = self._translations[lifted.text] = _translate(lifted.text, schema)
-            if len(self._translations) > KEPT_TRANSLATIONS:
-                self._translations.popitem(last=False)
-        self._translations.move_to_end(lifted.text)
-        slots = {declared.name: declared.slot for declared in known.declarations}
-        return str(known), {slots[name]: value for name, value in lifted.moments.items() if name in slots}
+        schemas = tuple((name, *(column for column, _ in table.columns)) for name, table in lifted.tables.items())
+        known = _translate(lifted.text, schemas)
+        sql = str(known)
+        slots = {one.name: one.slot for one in known.declarations if f"${one.slot}" in sql}  # an unused let
+        return sql, {slots[name]: value for name, value in lifted.moments.items() if name in slots}
 
     def _fill(self, name: str, table: LiteralTable) -> None:
         """Make the temporary table that stands for a datatable, if it does not hold just that already."""
@@ -321,7 +329,10 @@ class _Engine:
         self._filled[name] = table.rows
 
 
-def _translate(text: str, schema: dict[str, list[str]]) -> Any:
+@lru_cache(maxsize=KEPT_TRANSLATIONS)
+def _translate(text: str, schemas: tuple[tuple[str, ...], ...]) -> Any:
+    """DuckDB's SQL for `text`, which may name AppRequests and the tables (name, column, ...) of `schemas`."""
+    schema = {"AppRequests": list(COLUMNS)} | {name: columns for name, *columns in schemas}
     try:
         return duckdb_kql.to_sql(text, schema=schema, allow_write=False)
     except duckdb_kql.KqlSyntaxError as error:
@@ -381,6 +392,15 @@ def _duration(text: str) -> timedelta:
         raise ValueError(f"{text!r} is no duration of days, hours, minutes and seconds")
     days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _question(body: bytes) -> tuple[str, str | None]:
+    """The query and the timespan of a request's body; no text where the body is not that of a query."""
+    try:
+        asked = msgspec.json.decode(body, type=_Question)
+    except msgspec.MsgspecError:
+        return "", None
+    return asked.query, asked.timespan
 
 
 def _refused_token(authorization: str | None) -> web.Response | None:

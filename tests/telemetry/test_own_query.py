@@ -1,0 +1,81 @@
+"""An indicator may be the team's own KQL: its bad rows are merged, its faults are its rollout's alone."""
+
+import pytest
+
+from analyzers.judge.counts import REST
+from rollouts.observation import Counted, Failed
+
+DECLINED = """
+AppRequests
+| where TimeGenerated >= _startTime and TimeGenerated < _endTime and AppRoleName in~ (_roles)
+| summarize rows = count(), bad = countif(Properties.declined == "true")
+    by role_name = AppRoleName, instance = AppRoleInstance, operation = OperationName,
+       interval = bin(TimeGenerated, _interval)  // ends in a comment
+"""
+
+
+def declined(world, role, times, at=0.0, **columns):
+    world.add(role, at, times=times, Properties={"declined": "true"}, **columns)
+
+
+def test_the_bad_rows_of_an_own_query_stand_beside_the_others(world):
+    world.add("Shop-Green", times=4, ResultCode="500", AppRoleInstance="g")
+    declined(world, "Shop-Green", 3, AppRoleInstance="g")
+    declined(world, "shop-blue", 2, 70)
+    scope = world.scope(indicators=(world.failures, world.own(DECLINED)))
+    canary, baseline = world.rows(scope)
+    assert (canary.rows, canary.bad) == (7, (4, 3))
+    assert (baseline.rows, baseline.bad) == (2, (0, 2))
+    assert len(world.logs.queries) == 2
+
+
+def test_operations_that_are_not_told_apart_are_rest_in_both(world):
+    world.add("shop-green", times=5, OperationName="GET /large")
+    declined(world, "shop-green", 1, OperationName="GET /small")
+    declined(world, "shop-green", 2, OperationName="post /PAY")
+    rows = world.rows(world.scope(indicators=(world.own(DECLINED),), operations=1, critical_operations=("POST /pay",)))
+    assert {row.operation: row.bad for row in rows} == {"GET /large": (0,), REST: (1,), "POST /pay": (2,)}
+
+
+def test_bad_rows_of_requests_that_are_not_judged_are_ignored_and_shown(world):
+    declined(world, "shop-green", 1)
+    declined(world, "shop-green", 3, Url="/api/health")
+    found = world.look(world.scope(indicators=(world.own(DECLINED),)))["r1"]
+    assert isinstance(found, Counted)
+    assert [row.bad for row in found.rows.list()] == [(1,)]
+    assert found.ignored == 3
+
+
+def test_a_warm_only_own_indicator_counts_at_most_the_warm_rows(world):
+    declined(world, "shop-green", 1, 5)
+    declined(world, "shop-green", 2, 50)
+    (row,) = world.rows(world.scope(indicators=(world.own(DECLINED, warm_only=True),), cold_seconds=30))
+    assert (row.rows, row.cold, row.bad) == (3, 1, (2,))
+
+
+def test_an_own_query_without_rows_is_an_answer(world):
+    world.add("shop-green")
+    (row,) = world.rows(world.scope(indicators=(world.own(DECLINED.replace("_endTime", "_startTime")),)))
+    assert row.bad == (0,)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("AppRequests | where Nothing == 1", "Nothing"),
+        ("AppRequests | where", "SYN"),
+        ("NoSuchTable | take 5", "NoSuchTable"),
+        (DECLINED.replace("bad = ", "worse = "), "lacks bad"),
+        (DECLINED.replace("bad = countif(", "bad = 1 + countif("), "more than its 4 rows"),
+        (DECLINED.replace("interval = bin(TimeGenerated, _interval)", "interval = 5"), "_interval"),
+        (DECLINED.replace("instance = AppRoleInstance", "instance = OperationName"), "none of its 1 lines"),
+    ],
+)
+def test_a_broken_own_query_fails_its_rollout_alone_and_says_which(world, query, told):
+    declined(world, "shop-green", 4)
+    found = world.look(world.scope(indicators=(world.failures, world.own(query))), world.scope(rollout="sound"))
+    assert isinstance(found["sound"], Counted)
+    assert isinstance(found["r1"], Failed)
+    assert found["r1"].permanent
+    assert "indicators.declined.query" in found["r1"].detail
+    assert told in found["r1"].detail
