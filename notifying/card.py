@@ -24,7 +24,9 @@ SLACK_HEADER_CHARACTERS = 150
 SLACK_SECTION_CHARACTERS = 3000
 TEXT_CHARACTERS = 2000
 SHORT_TEXT_CHARACTERS = 300  # where nothing else helps; also of what a device shows that knows no cards
-NAME_CHARACTERS = 120  # of a service, a version, one number of a line
+NAME_CHARACTERS = 120  # of a service, a version, an id
+LINE_CHARACTERS = 80  # of each of the six texts of a line: even if every sign is escaped, Slack takes all six
+LINK_CHARACTERS = 500
 CARD_VERSION = "1.4"  # of Adaptive Cards: what Teams shows on every device
 
 Json = dict[str, Any]
@@ -70,7 +72,7 @@ def content(notice: Notice) -> Content:
     return Content(
         title=f"{_short(notice.service)} {_short(notice.version)}: {what}",
         tone=tone,
-        text=cut(clean(notice.text), TEXT_CHARACTERS, notice.rollout),
+        text=cut(clean(notice.text).strip() or "(no text)", TEXT_CHARACTERS, notice.rollout),
         facts=(
             ("Traffic", traffic),
             ("Live", "unknown" if live is None else str(live)),
@@ -242,7 +244,7 @@ def _slack_message(one: Content) -> Json:
             "type": "header",
             "text": {"type": "plain_text", "text": title[:SLACK_HEADER_CHARACTERS], "emoji": False},
         },
-        _section(_escaped(one.text)),
+        _section(_escaped_text(one)),
         {
             "type": "section",
             "fields": [_mrkdwn(f"*{label}*\n{_escaped(value)}") for label, value in one.facts],
@@ -261,13 +263,21 @@ def _slack_message(one: Content) -> Json:
     return {"text": _escaped(f"{title}. {one.text}")[:SLACK_SECTION_CHARACTERS], "blocks": blocks}
 
 
+def _escaped_text(one: Content) -> str:
+    """The sentence, escaped, in one section; escaping may make it five times as long."""
+    room = len(one.text)
+    while len(escaped := _escaped(cut(one.text, room, one.rollout))) > SLACK_SECTION_CHARACTERS:
+        room = room * 3 // 4
+    return escaped
+
+
 def _section(text: str) -> Json:
     return {"type": "section", "text": _mrkdwn(text)}
 
 
 def _mrkdwn(text: str) -> Json:
     """`verbatim`: Slack makes no links and no mentions of what it finds in it."""
-    return {"type": "mrkdwn", "text": text[:SLACK_SECTION_CHARACTERS], "verbatim": True}
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _escaped(text: str) -> str:
@@ -292,7 +302,7 @@ def _left_out(one: Content) -> str:
 
 
 def _clean_line(line: Line) -> Line:
-    return Line(**{field: _short(getattr(line, field)) for field in line.__struct_fields__})
+    return Line(**{field: _short(getattr(line, field), LINE_CHARACTERS) for field in line.__struct_fields__})
 
 
 def _short(text: str, characters: int = NAME_CHARACTERS) -> str:
@@ -302,7 +312,7 @@ def _short(text: str, characters: int = NAME_CHARACTERS) -> str:
 
 def _safe_link(link: str | None) -> str | None:
     """The link if it is one to a web page and small; without it the card is still whole."""
-    if link is None or len(link) > 1000 or clean(link) != link or set(link) & set(" \n<>|\"'`"):
+    if link is None or len(link) > LINK_CHARACTERS or clean(link) != link or set(link) & set(" \n<>|\"'`"):
         return None
     try:
         parts = urlsplit(link)
