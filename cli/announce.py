@@ -119,9 +119,11 @@ def _publish(endpoint: str, event_id: str, data: Mapping[str, object]) -> None:
 
 def _translated(error: "AzureError") -> CanaryError:
     """What the topic said, by whose fault it is; the endpoint's path and the key are not repeated."""
-    from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+    from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 
     status = error.status_code if isinstance(error, HttpResponseError) else None
+    if isinstance(error, ResourceNotFoundError):  # the client raises it anew, without the answer
+        status = 404
     match status:
         case 401 | 403:
             return Misconfigured(
