@@ -9,6 +9,8 @@ import importlib.util
 import inspect
 import re
 import sys
+import types
+import typing
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
@@ -63,6 +65,7 @@ class Indexed:
         self._out = {b["name"]: _converter(b["type"], self.name) for b in self.outputs}
         self._is_async = inspect.iscoroutinefunction(self._call)
         self._check_parameters()
+        self._check_annotations()
 
     @property
     def kind(self) -> str:
@@ -76,6 +79,34 @@ class Indexed:
             raise IndexingError(
                 f"function {self.name}: parameters {sorted(parameters)}, bindings {sorted(bound)}; "
                 "name every binding's arg_name after a parameter and the other way round"
+            )
+
+    def _check_annotations(self) -> None:
+        """The worker's rules: what it refuses in Azure must not run here."""
+        hints = typing.get_type_hints(self._call)
+        for parameter in inspect.signature(self._call).parameters:
+            if parameter not in hints:
+                continue
+            annotation = hints[parameter]
+            if parameter == self.trigger["name"]:
+                fits = _is_type(annotation) and self._in.check_input_type_annotation(annotation)
+            else:
+                held = typing.get_args(annotation)
+                fits = typing.get_origin(annotation) is func.Out and len(held) == 1 and _is_type(held[0])
+                fits = fits and self._out[parameter].check_output_type_annotation(held[0])
+            if not fits:
+                raise IndexingError(
+                    f"function {self.name}: the worker refuses the annotation {annotation} of {parameter}; write the "
+                    "trigger's own class, or func.Out[...] of one class or of typing.List (not of list[...])"
+                )
+        if RETURN in self._out and "return" in hints:
+            self._check_return(hints["return"])
+
+    def _check_return(self, annotation: Any) -> None:
+        if not _is_class(annotation) or not self._out[RETURN].check_output_type_annotation(annotation):
+            raise IndexingError(
+                f"function {self.name}: the worker refuses the return annotation {annotation}; an HTTP function "
+                "returns func.HttpResponse or str"
             )
 
     async def invoke(
@@ -94,9 +125,7 @@ class Indexed:
 
     def _encoded(self, returned: Any, arguments: Mapping[str, Any]) -> tuple[Datum | None, list[Output]]:
         if returned is not None and RETURN not in self._out:
-            raise TypeError(
-                f"function {self.name} without a $return binding returned a {type(returned).__name__}"
-            )
+            raise TypeError(f"function {self.name} without a $return binding returned a {type(returned).__name__}")
         answer = None
         outputs = []
         for binding in self.outputs:
@@ -137,10 +166,19 @@ def load(folder: Path) -> func.FunctionRegister:
 def _only_app(module: ModuleType) -> func.FunctionRegister:
     apps = {id(value): value for value in vars(module).values() if isinstance(value, func.FunctionRegister)}
     if len(apps) != 1:
-        raise IndexingError(
-            f"function_app.py holds {len(apps)} function apps; one is needed: app = func.FunctionApp()"
-        )
+        raise IndexingError(f"function_app.py holds {len(apps)} function apps; one is needed: app = func.FunctionApp()")
     return next(iter(apps.values()))
+
+
+def _is_type(annotation: Any) -> bool:
+    """A class, or typing's own generic form of one: list[str] and A | B are neither for the worker."""
+    if isinstance(annotation, types.GenericAlias | types.UnionType):
+        return False
+    return _is_class(annotation) or isinstance(typing.get_origin(annotation), type)
+
+
+def _is_class(annotation: Any) -> bool:
+    return isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias)
 
 
 def _converter(binding: str, name: str) -> Any:
@@ -163,7 +201,5 @@ def _expanded(binding: dict[str, Any], settings: Mapping[str, str], name: str) -
 
 def _setting(key: str, settings: Mapping[str, str], name: str) -> str:
     if key not in settings:
-        raise IndexingError(
-            f"function {name}: %{key}% is used in a binding and not set; add {key} to the app settings"
-        )
+        raise IndexingError(f"function {name}: %{key}% is used in a binding and not set; add {key} to the app settings")
     return settings[key]

@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from lab.host_process import HostProcess, HostStartError
+from lab.indexing import IndexingError, index
 from lab.queues import Queues
 from lab.serving import Authority
 
@@ -271,6 +272,63 @@ class TestRefusals:
     def test_a_parameter_that_is_not_bound(self, tmp_path: Path, authority: Authority) -> None:
         code = '@app.route(route="x")\ndef x(request): ...\n'
         assert "function x" in self.start(tmp_path, authority, self.APP + code)
+
+    @pytest.mark.parametrize(
+        ("annotation", "refused"),
+        [
+            ("func.Out[list[str]]", True),
+            ("func.Out[typing.List[str]]", False),
+            ("func.Out[str]", False),
+            ("func.Out[str | bytes]", True),
+            ("func.Out[dict]", True),
+            ("str", True),
+            ("list", True),
+        ],
+    )
+    def test_an_output_annotation_that_the_worker_refuses(self, annotation: str, refused: bool) -> None:
+        """Each was tried with azure-functions-runtime 1.3.0."""
+        names: dict[str, Any] = {}
+        exec(  # noqa: S102  # an app of its own for each annotation
+            self.APP
+            + "import typing\n"
+            + '@app.timer_trigger(arg_name="t", schedule="* * * * * *")\n'
+            + '@app.queue_output(arg_name="o", queue_name="q", connection="c")\n'
+            + f"def send(t: func.TimerRequest, o: {annotation}) -> None: ...\n",
+            names,
+        )
+        if refused:
+            with pytest.raises(IndexingError, match="function send: the worker refuses the annotation"):
+                index(names["app"], {})
+        else:
+            assert [function.name for function in index(names["app"], {})] == ["send"]
+
+    @pytest.mark.parametrize(
+        ("annotation", "refused"),
+        [("func.EventGridEvent", False), ("func.CloudEvent", False), ("func.EventGridEvent | func.CloudEvent", True)],
+    )
+    def test_a_trigger_annotation_that_the_worker_refuses(self, annotation: str, refused: bool) -> None:
+        names: dict[str, Any] = {}
+        code = f'@app.event_grid_trigger(arg_name="e")\ndef on(e: {annotation}) -> None: ...\n'
+        exec(self.APP + code, names)  # noqa: S102
+        if refused:
+            with pytest.raises(IndexingError, match="of e; write the trigger's own class"):
+                index(names["app"], {})
+        else:
+            assert len(index(names["app"], {})) == 1
+
+    @pytest.mark.parametrize(
+        ("annotation", "refused"),
+        [("None", True), ("dict", True), ("str | None", True), ("str", False), ("func.HttpResponse", False)],
+    )
+    def test_a_return_annotation_that_the_worker_refuses(self, annotation: str, refused: bool) -> None:
+        names: dict[str, Any] = {}
+        code = f'@app.route(route="x")\ndef x(req: func.HttpRequest) -> {annotation}: ...\n'
+        exec(self.APP + code, names)  # noqa: S102
+        if refused:
+            with pytest.raises(IndexingError, match="function x: the worker refuses the return annotation"):
+                index(names["app"], {})
+        else:
+            assert len(index(names["app"], {})) == 1
 
     def test_a_host_json_with_nonsense(self, tmp_path: Path, authority: Authority) -> None:
         code = '@app.route(route="x")\ndef x(req): ...\n'

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import List  # noqa: UP035  # the worker does not know list[str]
 
 import azure.functions as func
 
@@ -54,7 +55,7 @@ def slow(req: func.HttpRequest) -> str:
 @app.route(route="send", methods=["POST"])
 @app.queue_output(arg_name="work", queue_name="%WORK_QUEUE%", connection="AzureWebJobsStorage")
 @app.queue_output(arg_name="one", queue_name="%WORK_QUEUE%", connection="AzureWebJobsStorage")
-def send(req: func.HttpRequest, work: func.Out[list[str]], one: func.Out[str]) -> str:
+def send(req: func.HttpRequest, work: func.Out[List[str]], one: func.Out[str]) -> str:  # noqa: UP006
     given = req.get_json()
     work.set(given["many"])
     one.set(given["one"])
@@ -108,5 +109,5 @@ async def at_start(timer: func.TimerRequest) -> str:
 
 @app.route(route="returns_without_binding")
 @app.queue_output(arg_name="out", queue_name="never", connection="AzureWebJobsStorage")
-def fills_nothing(req: func.HttpRequest, out: func.Out[str]) -> None:
+def fills_nothing(req: func.HttpRequest, out: func.Out[str]):  # the worker refuses -> None
     return None
