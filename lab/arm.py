@@ -44,6 +44,14 @@ class Break(StrEnum):
     STUCK = "stuck"  # accepted, and the long-running operation never ends
 
 
+class Operations(StrEnum):
+    """How a named value's PATCH is answered: each of the three is published."""
+
+    ASYNC = "async"  # 202 with Azure-AsyncOperation and Location
+    LOCATION = "location"  # 202 with Location alone
+    AT_ONCE = "at_once"  # 200 with the resource: there is no operation
+
+
 @dataclass(frozen=True)
 class Fault:
     """What to break: requests of `method` ("" = any) whose path holds `path`, the next `times` of them."""
@@ -109,12 +117,11 @@ class Arm:
         self,
         *,
         operation_seconds: float = 0.05,
-        location_only: bool = False,
+        operations: Operations = Operations.ASYNC,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`location_only`: a PATCH's operation is named by Location alone, not by Azure-AsyncOperation, too."""
         self.operation_seconds = operation_seconds
-        self.location_only = location_only
+        self.operations = operations
         self._now = now
         self._lock = threading.RLock()
         self._resources: dict[str, _Resource] = {}
@@ -242,7 +249,7 @@ class Arm:
             answer = web.Response(text="<html><body>Welcome</body></html>", content_type="text/html")
         self._note(request, text, None if silent or answer is None else answer.status)
         if fault and kind in (Break.HANG, Break.HANG_AFTER):
-            await asyncio.sleep(fault.seconds)
+            await _until_it_leaves(request, fault.seconds)
         if silent or answer is None:
             if request.transport is not None:
                 request.transport.abort()
@@ -327,7 +334,8 @@ class Arm:
         _matched(request.headers.get("If-Match"), found)
         given = _properties(text)
         properties = given if request.method == "PUT" or found is None else found.properties | given
-        if words["kind"].lower() == "namedvalues":
+        at_once = request.method == "PATCH" and self.operations is Operations.AT_ONCE
+        if words["kind"].lower() == "namedvalues" and not at_once:
             return self._begin(request, path, properties, kind)
         if properties.get("type") == "Pool":
             self._check_pool(words["service"], properties)
@@ -345,8 +353,8 @@ class Arm:
         status = f"{service}/operations/{number}?api-version={API_VERSIONS[0]}"
         result = f"{service}/operationresults/{number}?api-version={API_VERSIONS[0]}"
         if request.method == "PATCH":
-            names = {"Location": result} | ({} if self.location_only else {"Azure-AsyncOperation": status})
-            return web.Response(status=202, headers=names)
+            named = {} if self.operations is Operations.LOCATION else {"Azure-AsyncOperation": status}
+            return web.Response(status=202, headers={"Location": result} | named)
         shown = {"id": path, "properties": _public(properties) | {"provisioningState": "InProgress"}}
         return web.json_response(shown, status=201, headers={"Azure-AsyncOperation": status})
 
@@ -423,6 +431,13 @@ class Arm:
 
     def _found(self, arm_id: str) -> _Resource:
         return self._resources[arm_id.lower()]
+
+
+async def _until_it_leaves(request: web.Request, seconds: float) -> None:
+    """Say nothing for so long, or until the other side has closed the connection."""
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends and request.transport is not None and not request.transport.is_closing():
+        await asyncio.sleep(0.02)
 
 
 def _matched(if_match: str | None, found: _Resource | None) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.arm import Break, Fault
+from lab.arm import Break, Fault, Operations
 from rollouts.errors import Conflict, Misconfigured, Unavailable
 from rollouts.observation import Slot
 
@@ -48,10 +48,13 @@ def test_a_malformed_marker_is_misconfigured(world, properties):
         world.read_marker()
 
 
-@pytest.mark.parametrize("location_only", [False, True])
-def test_a_write_patches_the_value_alone_waits_and_reads_back(world, location_only):
+@pytest.mark.parametrize(
+    ("operations", "statuses"),
+    [(Operations.ASYNC, [200, 200, 200]), (Operations.LOCATION, [202, 202, 200])],
+)
+def test_a_write_patches_the_value_alone_waits_and_reads_back(world, operations, statuses):
     before = world.arm.etag(world.marker_id)
-    world.arm.location_only = location_only
+    world.arm.operations = operations
     world.arm.operation_seconds = 1.5
     reading = world.write_marker(Slot.GREEN, before)
     assert (reading.live, reading.etag) == (Slot.GREEN, world.arm.etag(world.marker_id))
@@ -59,10 +62,17 @@ def test_a_write_patches_the_value_alone_waits_and_reads_back(world, location_on
     assert (patch.path, patch.api_version, patch.if_match) == (world.marker_id, "2024-05-01", before)
     assert patch.body == {"properties": {"value": "green"}}
     assert patch.status == 202
-    polls = world.arm.requests("GET", "operationresults" if location_only else "operations/")
-    assert [poll.status for poll in polls] == ([202, 202, 200] if location_only else [200, 200, 200])
+    where = "/operations/" if operations is Operations.ASYNC else "/operationresults/"
+    assert [poll.status for poll in world.arm.requests("GET", where)] == statuses
     assert world.time.slept == [1.0, 1.0]
     assert world.arm.requests()[-1].path == world.marker_id
+
+
+def test_a_write_that_is_answered_at_once_needs_no_waiting(world):
+    world.arm.operations = Operations.AT_ONCE
+    assert world.write_marker(Slot.GREEN, world.arm.etag(world.marker_id)).live is Slot.GREEN
+    assert [request.method for request in world.arm.requests()] == ["PATCH", "GET"]
+    assert world.time.slept == []
 
 
 def test_other_fields_of_the_named_value_survive(world):
@@ -72,9 +82,9 @@ def test_other_fields_of_the_named_value_survive(world):
     assert world.arm.properties(world.marker_id) == held | {"value": "green"}
 
 
-@pytest.mark.parametrize("location_only", [False, True])
-def test_an_operation_that_fails_is_unavailable_and_not_repeated(world, location_only):
-    world.arm.location_only = location_only
+@pytest.mark.parametrize("operations", [Operations.ASYNC, Operations.LOCATION])
+def test_an_operation_that_fails_is_unavailable_and_not_repeated(world, operations):
+    world.arm.operations = operations
     world.arm.break_with(Fault(Break.OPERATION, "PATCH"))
     with pytest.raises(Unavailable, match="OperationFailed"):
         world.write_marker(Slot.GREEN, world.arm.etag(world.marker_id))
