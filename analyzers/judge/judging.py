@@ -48,8 +48,7 @@ def judge(counts: Counts, indicators: Sequence[Indicator], settings: Settings) -
     look = Look(counts, indicators, settings)
     found = Found(look.harm(), look.watch_harm() if look.one_sample else None, look.safe())
     ruling = _ruling(look, found)
-    rows = look.tally.traffic(look.step)
-    canary, all_rows = float(rows[0].sum()), float(rows[0].sum() + rows[2].sum())
+    canary, baseline = (float(look.tally.traffic(look.step, role).rows.sum()) for role in Role)
     role = Role.BASELINE if ruling.kind is VerdictKind.SAFE else Role.CANARY
     return Verdict(
         kind=ruling.kind,
@@ -57,7 +56,7 @@ def judge(counts: Counts, indicators: Sequence[Indicator], settings: Settings) -
         alpha=settings.alpha,
         beta=settings.beta,
         looks=look.all_judged.intervals,
-        step_looks=int(look.step.ends_settled.sum()),
+        step_looks=look.settled.intervals,
         share=look.current.share if look.current is not None else None,
         one_sample=look.one_sample,
         severe=ruling.severe,
@@ -65,7 +64,7 @@ def judge(counts: Counts, indicators: Sequence[Indicator], settings: Settings) -
         operation=ruling.operation,
         instance=ruling.instance,
         instances_checked=len(look.tally.serving(look.all_judged, role)) >= INSTANCES_MIN,
-        observed_share=canary / all_rows if all_rows else None,
+        observed_share=canary / (canary + baseline) if canary + baseline else None,
         why=ruling.why,
     )
 
@@ -84,27 +83,28 @@ def _ruling(look: Look, found: Found) -> Ruling:
     )
 
 
-def _watch_limit(look: Look) -> float:
-    return look.limit + float(np.log(2))
-
-
 def _harmful(look: Look, found: Found) -> Ruling | None:
-    harmful = [(one, number) for number, one in enumerate(found.harm) if one.holds(look.limit)]
-    if harmful:
-        one, number = max(harmful, key=lambda pair: pair[0].evidence)
+    harmful = _strongest(found.harm)
+    if harmful is not None:
+        # In the watch, what the concurrent test or the ceiling says needs no second trial.
+        number, one = harmful
         name = look.indicators[number].name
-        severe = look.one_sample
-        return Ruling(VerdictKind.HARMFUL, indicator=name, operation=one.operation, severe=severe)
-    suspected = [(one, number) for number, one in enumerate(found.watch or ()) if one.holds(_watch_limit(look))]
-    if suspected:
-        one, number = max(suspected, key=lambda pair: pair[0].evidence)
-        return Ruling(
-            VerdictKind.HARMFUL,
-            why="compared with the baseline as it was before the switch",
-            indicator=look.indicators[number].name,
-            operation=one.operation,
-        )
-    return None
+        return Ruling(VerdictKind.HARMFUL, indicator=name, operation=one.operation, severe=look.one_sample)
+    suspected = _strongest(found.watch or [])
+    if suspected is None:
+        return None
+    number, one = suspected
+    return Ruling(
+        VerdictKind.HARMFUL,
+        why="compared with the baseline as it was before the switch",
+        indicator=look.indicators[number].name,
+        operation=one.operation,
+    )
+
+
+def _strongest(findings: list[Finding]) -> tuple[int, Finding] | None:
+    held = [(number, one) for number, one in enumerate(findings) if one.holds]
+    return max(held, key=lambda pair: pair[1].evidence) if held else None
 
 
 def _blind(look: Look) -> Ruling | None:
@@ -145,18 +145,14 @@ def _unobserved(look: Look) -> Ruling | None:
 def _baseline_worse(look: Look) -> Ruling | None:
     if look.one_sample:
         return None
-    worse = [(one, number) for number, one in enumerate(look.baseline_worse())]
-    worse = [(one, number) for one, number in worse if one.holds(look.limit) and one.lasts(look.limit)]
-    if not worse:
-        return None
-    _, number = max(worse, key=lambda pair: pair[0].evidence)
-    return Ruling(VerdictKind.BASELINE_WORSE, indicator=look.indicators[number].name)
+    worse = [number for number, one in enumerate(look.baseline_worse()) if one.holds and look.lasts(one)]
+    return Ruling(VerdictKind.BASELINE_WORSE, indicator=look.indicators[worse[0]].name) if worse else None
 
 
 def _shared(look: Look) -> Ruling | None:
     evidence = look.shared()
     number = int(np.argmax(evidence))
-    if evidence[number] < _watch_limit(look):
+    if evidence[number] < look.watch_limit:
         return None
     return Ruling(
         VerdictKind.SHARED,
@@ -166,9 +162,9 @@ def _shared(look: Look) -> Ruling | None:
 
 
 def _one_instance(look: Look, found: Found) -> Ruling | None:
-    for limit, findings in ((look.limit, found.harm), (_watch_limit(look), found.watch or [])):
+    for findings in (found.harm, found.watch or []):
         for number, one in enumerate(findings):
-            if one.lasts(limit):
+            if look.lasts(one):
                 return Ruling(
                     VerdictKind.ONE_INSTANCE,
                     indicator=look.indicators[number].name,
@@ -180,7 +176,7 @@ def _one_instance(look: Look, found: Found) -> Ruling | None:
 
 def _safe(look: Look, found: Found) -> Ruling | None:
     judged = all(since is not None for since in look.counts.judged_from)
-    if look.one_sample or not judged or not all(one.holds(look.safe_limit) for one in found.safe):
+    if look.one_sample or not judged or not all(one.holds for one in found.safe):
         return None
     if not look.fully_observed():  # what left no row may have failed: unproven, whether or not UNOBSERVED fired
         return None
@@ -192,8 +188,8 @@ def _undecided(look: Look, found: Found) -> Ruling:
         return Ruling(VerdictKind.UNDECIDED, why="no judged interval has begun")
     if look.one_sample:
         return Ruling(VerdictKind.UNDECIDED, why="nothing speaks against the canary")
-    if all(one.evidence >= look.safe_limit for one in found.safe):
-        names = sorted({one.instance for one in found.safe if not one.holds(look.safe_limit) and one.instance})
+    if all(one.reaches for one in found.safe):
+        names = sorted({one.instance for one in found.safe if not one.holds and one.instance})
         if names:
             return Ruling(
                 VerdictKind.UNDECIDED,
@@ -206,11 +202,10 @@ def _evidence(look: Look, found: Found, number: int) -> IndicatorEvidence:
     indicator = look.indicators[number]
     canary, baseline = (_side(look, number, role) for role in (Role.CANARY, Role.BASELINE))
     boundary = indicator.boundary(baseline.rate) if baseline.rate is not None else None
-    one, limit = found.harm[number], look.limit
+    one = found.harm[number]
     if found.watch is not None:
         boundary = min(1.0, float(look.watch_tolerance().points[number, 0, 0]))
-        if one.evidence < limit:
-            one, limit = found.watch[number], _watch_limit(look)
+        one = one if one.holds else found.watch[number]
     low, high = _difference(canary, baseline, indicator)
     note = _note(look, number, canary, boundary)
     safe = found.safe[number].evidence if not look.one_sample and look.counts.judged_from[number] is not None else None
@@ -221,7 +216,7 @@ def _evidence(look: Look, found: Found, number: int) -> IndicatorEvidence:
         baseline=baseline,
         boundary=boundary,
         harm=one.evidence,
-        harm_limit=limit,
+        harm_limit=one.limit,
         harm_without_worst_instance=one.without_worst,
         safe=safe,
         safe_limit=look.safe_limit,
@@ -236,15 +231,14 @@ def _evidence(look: Look, found: Found, number: int) -> IndicatorEvidence:
 def _side(look: Look, number: int, role: Role) -> Side:
     step = look.step_total
     bad, requests = (step.canary_bad, step.canary) if role is Role.CANARY else (step.baseline_bad, step.baseline)
-    rows = look.tally.traffic(look.step)
-    sent = rows[1] if role is Role.CANARY else rows[3]
+    traffic = look.tally.traffic(look.step, role)
     number_bad, judged = int(bad[number].sum()), int(requests[number].sum())
     return Side(
         bad=number_bad,
         requests=judged,
         rate=number_bad / judged if judged else None,
-        displayed_requests=int(sent.sum()),
-        cold=look.tally.cold(look.step, role),
+        displayed_requests=int(traffic.sent.sum()),
+        cold=int(traffic.cold.sum()),
     )
 
 
@@ -284,20 +278,16 @@ def _wilson(bad: int, requests: int) -> tuple[float, float]:
 
 def _needed(look: Look, number: int, safe: Finding) -> tuple[int, int] | None:
     """(canary requests, seconds) until SAFE, were the rates and the traffic of this step to go on."""
-    settled = int(look.step.ends_settled.sum())
-    if not settled:
+    if not look.settled.intervals:
         return None
     held = safe.evidence if safe.without_worst is None else safe.without_worst
     if held >= look.safe_limit:
         return 0, 0
-    streams = look.settled(settled)
-    one = type(streams)(*(part[number] for part in streams))
-    reduced_counts = [float(part.mean()) for part in reduced(one)]
-    bad_c, canary, bad_b, baseline = reduced_counts
+    one, tolerance = look.only(look.step_settled, number)
+    bad_c, canary, bad_b, baseline = (float(part.mean()) for part in reduced(one))
     if canary <= 0 or baseline <= 0:
         return None
     rate = past_rate(one.baseline_bad, one.baseline, one.prior_bad, one.prior)[..., -1:]
-    tolerance = look.tolerance._replace(points=look.tolerance.points[number], ratio=look.tolerance.ratio[number])
     rates = safe_rates(rate, tolerance)
     growth = float(log_e((bad_c, canary, bad_b, baseline), (rates, rate), *tolerance).max())
     intervals = np.ceil((look.safe_limit - held) / growth) if growth > 0 else np.inf

@@ -37,33 +37,17 @@ INSTANCES_MIN = 3
 # Bad requests above the boundary, in the worst recent stretch, before a costly test is worth its time:
 # fewer cannot carry evidence against any limit.
 NEAR_EXCESS = 2.0
+# Leaving instances out is tried on the strongest terms of a mixture; dropping the others only lowers evidence.
+LEFT_OUT_TERMS = 2
 # Leave-one-out is shown, not only decided, when the evidence is so near to its limit (nats).
 NEAR_LIMIT = 1.0
 # The baseline is out of its history NOW only when its last intervals, pooled, are above the bound.
 RECENT_INTERVALS = 3
 # What is over fades from a little above the limit, so that rounding does not decide (nats).
 SLACK = 0.01
-# Missing rows are looked for in this many settled intervals of the current segment, the newest.
-MISSING_INTERVALS = 240
-
-
-class Finding(NamedTuple):
-    """What was found against one role on one indicator."""
-
-    evidence: float  # nats
-    without_worst: float | None = None  # smallest evidence with one instance left out; None = unchecked
-    instance: str | None = None  # whose absence makes it smallest
-    operation: str | None = None  # the operation that carries it; None = the total
-    current: float | None = None  # evidence that forgets what is over; None = below the limit anyway
-    ceiling: float = -np.inf  # what the absolute limit alone contributes
-
-    def lasts(self, limit: float) -> bool:
-        """At the limit, and not over."""
-        return self.evidence >= limit and self.current is not None and self.current >= limit
-
-    def holds(self, limit: float) -> bool:
-        """At the limit, with any single instance left out too."""
-        return self.evidence >= limit and (self.without_worst is None or self.without_worst >= limit)
+# Missing rows are looked for in this many settled intervals of the current segment, the newest; and they are
+# missing NOW only when the last few show it.
+MISSING_INTERVALS, MISSING_NOW = 240, 10
 
 
 class Term(NamedTuple):
@@ -76,6 +60,36 @@ class Term(NamedTuple):
     span: Span
     evidence: float
 
+    @property
+    def weighed(self) -> float:
+        """What it brings to the mixture."""
+        return self.log_weight + self.evidence
+
+
+class Finding(NamedTuple):
+    """What was found against one role on one indicator."""
+
+    evidence: float  # nats
+    limit: float  # nats
+    terms: tuple[Term, ...] = ()  # strongest first
+    without_worst: float | None = None  # smallest evidence with one instance left out; None = unchecked
+    instance: str | None = None  # whose absence makes it smallest
+
+    @property
+    def operation(self) -> str | None:
+        """The operation that carries it; None = the total."""
+        return self.terms[0].operation if self.terms else None
+
+    @property
+    def reaches(self) -> bool:
+        """At the limit, as long as nothing is left out."""
+        return self.evidence >= self.limit
+
+    @property
+    def holds(self) -> bool:
+        """At the limit, with any single instance left out too."""
+        return self.reaches and (self.without_worst is None or self.without_worst >= self.limit)
+
 
 class Look:
     """All evidence of one look; built once per call of `judge`."""
@@ -84,21 +98,31 @@ class Look:
         self.counts, self.indicators, self.settings = counts, indicators, settings
         self.tally = Tally(counts, indicators)
         self.limit = float(np.log(len(indicators) / settings.alpha))
+        self.watch_limit = self.limit + float(np.log(2))  # alpha is split between the bound u and the test
         self.safe_limit = float(np.log(1 / settings.beta))
         begun = [index for index, one in enumerate(counts.segments) if one.start < counts.now]
         self.current: Segment | None = counts.segments[begun[-1]] if begun else None
-        step = [index for index in begun if self.current and counts.segments[index].step == self.current.step]
-        paired = [index for index in begun if counts.segments[index].share < 100]
         self.one_sample = self.current is not None and self.current.share == 100
-        self.paired = self.tally.span(paired)
+        self.paired = self.tally.span([index for index in begun if counts.segments[index].share < 100])
         self.all_judged = self.tally.span(begun)
-        self.step = self.tally.span(step)
+        self.step = self.tally.span(self._of_this_step(begun))
+        self.settled = self.tally.settled_part(self.step)
         self.segment = self.tally.span(begun[-1:])
         column = (len(indicators), 1, 1)
         self.tolerance = Tolerance(
             np.array([one.points for one in indicators]).reshape(column),
             np.array([one.ratio for one in indicators]).reshape(column),
         )
+
+    def _of_this_step(self, begun: list[int]) -> list[int]:
+        """The last segments, as long as they belong to the same step, all with or all without a baseline."""
+        own: list[int] = []
+        for index in reversed(begun):
+            one = self.counts.segments[index]
+            if self.current is None or one.step != self.current.step or (one.share == 100) != self.one_sample:
+                break
+            own.insert(0, index)
+        return own
 
     @cached_property
     def total(self) -> Streams:
@@ -114,149 +138,149 @@ class Look:
     def step_total(self) -> Streams:
         """The judged intervals of the current step, unsettled ones too; what came before is prior."""
         if self.one_sample:
-            streams = self.tally.streams(self.step)
-            wide = np.broadcast_to(self.lasting_correlation, streams.canary.shape)
-            return streams._replace(correlation=wide)
+            return self.without_baseline(self.tally.streams(self.step))
         first = self.paired.intervals - self.step.intervals
         before_bad = self.total.baseline_bad[..., :first].sum(axis=-1, keepdims=True)
         before = self.total.baseline[..., :first].sum(axis=-1, keepdims=True)
         cut = self.total.cut(slice(first, None))
         return cut._replace(prior_bad=cut.prior_bad + before_bad, prior=cut.prior + before)
 
+    @cached_property
+    def step_settled(self) -> Streams:
+        """The settled intervals of the current step: what safety is proven on."""
+        return self.step_total.cut(slice(self.settled.intervals))
+
+    def without_baseline(self, streams: Streams) -> Streams:
+        """One-sample form: the canary alone, with the correlation that the baseline had."""
+        none = np.zeros_like(streams.canary)
+        wide = np.broadcast_to(self.lasting_correlation, (*self.lasting_correlation.shape[:2], none.shape[-1]))
+        return streams._replace(baseline_bad=none, baseline=none, correlation=wide)
+
     # Harm, and its mirror
 
     def harm(self) -> list[Finding]:
         """Per indicator, the concurrent evidence (and the ceiling's) that the canary is worse."""
-        return self._findings(self.total, self.paired, self.tolerance, Role.CANARY)
+        terms = self._totals(self.total, self.tolerance, self.paired, self.limit)
+        if self.operations:
+            grouping = Grouping("operation", self.operations)
+            self._add_operations(terms, self.tally.streams(self.paired, grouping), self.tolerance, self.paired)
+        self._add_ceilings(terms)
+        return [self._finding(number, one, Role.CANARY, self.limit) for number, one in enumerate(terms)]
+
+    def watch_harm(self) -> list[Finding]:
+        """Per indicator, the evidence of the watch: the canary against the baseline as it was."""
+        terms = self._totals(self.step_total, self.watch_tolerance(), self.step, self.watch_limit)
+        if self.operations:
+            grouping = Grouping("operation", self.operations)
+            streams = self.without_baseline(self.tally.streams(self.step, grouping))
+            self._add_operations(terms, streams, self.watch_tolerance(grouping), self.step)
+        return [self._finding(number, one, Role.CANARY, self.watch_limit) for number, one in enumerate(terms)]
 
     def baseline_worse(self) -> list[Finding]:
         """The mirror of `harm`: canary and baseline in each other's place."""
         mirrored = self.total.mirrored()
         scale = np.minimum(1.0, 200 / np.maximum(mirrored.prior, 1.0))  # the history is not the canary's own
         mirrored = mirrored._replace(prior_bad=mirrored.prior_bad * scale, prior=mirrored.prior * scale)
-        return self._findings(mirrored, self.paired, self.tolerance, Role.BASELINE)
-
-    def watch_harm(self) -> list[Finding]:
-        """Per indicator, the evidence of the watch: the canary against the baseline as it was."""
-        return self._findings(self.step_total, self.step, self.watch_tolerance(), Role.CANARY)
+        if not self.paired.intervals or not near(mirrored, self.tolerance).any():
+            return []
+        terms = self._totals(mirrored, self.tolerance, self.paired, self.limit)
+        return [self._finding(number, one, Role.BASELINE, self.limit) for number, one in enumerate(terms)]
 
     def watch_tolerance(self, grouping: Grouping | None = None) -> Tolerance:
-        """a + rho u as an absolute limit: u bounds the baseline before the switch and in the same hours.
-
-        alpha is split between u and the test.
-        """
-        limit = self.limit + np.log(2)
+        """a + rho u as an absolute limit: u bounds the baseline before the switch and in the same hours."""
         own_bad, own = self.tally.before(self.counts.history, grouping)
         seen_bad, seen = self.tally.summed(self.paired, Role.BASELINE, grouping)
         before_bad, before = own_bad + seen_bad.sum(-1, keepdims=True), own + seen.sum(-1, keepdims=True)
+        intervals = self.paired.intervals + self.tally.history_length
+        return self._above_past(before_bad, before, intervals, grouping)
+
+    def _above_past(self, bad: Floats, requests: Floats, intervals: int, grouping: Grouping | None) -> Tolerance:
+        """The tolerance above the upper bound of a past rate, or of the same hours' where that is higher."""
         same_bad, same = self.tally.before(self.counts.same_hours, grouping)
-        intervals = max(self.paired.intervals + self.tally.history_length, 1)
-        effect = 1 + np.maximum(before / intervals - 1, 0) * self.lasting_correlation
-        upper = log_upper(before_bad / effect, before / effect, limit)
-        upper = np.where(same > 0, np.maximum(upper, log_upper(same_bad / effect, same / effect, limit)), upper)
+        effect = 1 + np.maximum(requests / max(intervals, 1) - 1, 0) * self.lasting_correlation
+        upper = log_upper(bad / effect, requests / effect, self.watch_limit)
+        if same.any():
+            same_upper = log_upper(same_bad / effect, same / effect, self.watch_limit)
+            upper = np.where(same > 0, np.maximum(upper, same_upper), upper)
         points = self.tolerance.points + self.tolerance.ratio * upper
         return Tolerance(points, np.zeros_like(points))
 
-    def _findings(self, total: Streams, span: Span, tolerance: Tolerance, role: Role) -> list[Finding]:
-        if not span.intervals:
-            return [Finding(0.0) for _ in self.indicators]
-        one_sample = span is self.step and self.one_sample
-        starts = self._starts(span, one_sample)
-        if role is Role.BASELINE and not near(total, tolerance).any():
-            return [Finding(0.0) for _ in self.indicators]
-        evidence = harm(total, tolerance, starts)[:, 0, -1]
-        terms = [
-            [Term(0.0, None, _picked(total, one), _row(tolerance, one), span, float(evidence[one]))]
-            for one in range(len(self.indicators))
+    def _totals(self, total: Streams, tolerance: Tolerance, span: Span, limit: float) -> list[list[Term]]:
+        evidence = np.zeros(len(self.indicators))
+        if span.intervals:
+            evidence = harm(total, tolerance, self._starts(span, limit))[:, 0, -1]
+        numbers = range(len(self.indicators))
+        return [
+            [Term(0.0, None, *_picked(total, tolerance, [(one, 0)]), span, float(evidence[one]))] for one in numbers
         ]
-        if role is Role.CANARY:
-            self._add_operations(terms, span, one_sample)
-            if not one_sample:
-                self._add_ceilings(terms)
-        return [self._finding(number, one, role) for number, one in enumerate(terms)]
 
-    def _starts(self, span: Span, one_sample: bool = False) -> Starts:
-        limit = self.limit + (np.log(2) if one_sample else 0.0)
+    def _starts(self, span: Span, limit: float) -> Starts:
         return Starts.of(span.intervals, self.settings.horizon, limit)
 
-    def _add_operations(self, terms: list[list[Term]], span: Span, one_sample: bool) -> None:
+    def _add_operations(self, terms: list[list[Term]], streams: Streams, tolerance: Tolerance, span: Span) -> None:
         """Half of the weight to the operations; those that are nowhere near carry nothing."""
-        names = self.operations
-        if not names:
-            return
-        grouping = Grouping("operation", names)
-        streams = self.tally.streams(span, grouping)
-        tolerance = self.tolerance
-        if one_sample:
-            tolerance = self.watch_tolerance(grouping)
-            streams = streams._replace(correlation=np.broadcast_to(self.lasting_correlation, (len(terms), 1, 1)))
         for one in terms:
             one[0] = one[0]._replace(log_weight=float(np.log(TOTAL_WEIGHT)))
-        log_weight = float(np.log((1 - TOTAL_WEIGHT) / len(names)))
-        starts = self._starts(span, one_sample)
-        for number, group in np.argwhere(near(streams, tolerance)).tolist():
-            picked, row = _picked(streams, number, group), _row(tolerance, number, group)
-            evidence = float(harm(picked, row, starts)[0, -1])
-            terms[number].append(Term(log_weight, names[group], picked, row, span, evidence))
+        close = [] if not span.intervals else [(int(n), int(g)) for n, g in np.argwhere(near(streams, tolerance))]
+        if not close:
+            return
+        limit = self.watch_limit if span is self.step and self.one_sample else self.limit
+        evidence = harm(*_picked(streams, tolerance, close), self._starts(span, limit))[:, -1]
+        log_weight = float(np.log((1 - TOTAL_WEIGHT) / len(self.operations)))
+        for (number, group), value in zip(close, evidence.tolist(), strict=True):
+            picked = _picked(streams, tolerance, [(number, group)])
+            terms[number].append(Term(log_weight, self.operations[group], *picked, span, value))
 
     def _add_ceilings(self, terms: list[list[Term]]) -> None:
         """The absolute limit, over steps and watch alike: it needs no baseline."""
         for number, indicator in enumerate(self.indicators):
-            if indicator.ceiling is None:
+            if indicator.ceiling is None or not self.all_judged.intervals:
                 continue
-            whole = self.ceiling_streams(number, self.all_judged)
-            row = Tolerance(np.array([[indicator.ceiling]]), np.zeros((1, 1)))
-            evidence = float(harm(whole, row, self._starts(self.all_judged))[0, -1])
+            whole = self.without_baseline(self.tally.streams(self.all_judged))
+            row = Tolerance(np.full((1, 1), indicator.ceiling), np.zeros((1, 1)))
+            picked, _ = _picked(whole, self.tolerance, [(number, 0)])
+            evidence = float(harm(picked, row, self._starts(self.all_judged, self.limit))[0, -1])
             shrunk = [one._replace(log_weight=one.log_weight + np.log1p(-CEILING_WEIGHT)) for one in terms[number]]
-            ceiling = Term(float(np.log(CEILING_WEIGHT)), None, whole, row, self.all_judged, evidence)
-            terms[number] = [*shrunk, ceiling]
+            terms[number] = [*shrunk, Term(float(np.log(CEILING_WEIGHT)), None, picked, row, self.all_judged, evidence)]
 
-    def ceiling_streams(self, number: int, span: Span) -> Streams:
-        """The canary of one indicator alone, shape (1, intervals)."""
-        bad, requests = (part[number] for part in self.tally.summed(span, Role.CANARY))
-        none = np.zeros_like(bad)
-        wide = np.broadcast_to(self.lasting_correlation[number], bad.shape)
-        return Streams(bad, requests, none, none, none[:, :1], none[:, :1], wide)
-
-    def _finding(self, number: int, terms: list[Term], role: Role) -> Finding:
-        values = np.array([one.log_weight + one.evidence for one in terms])
-        evidence = float(np.logaddexp.reduce(values))
-        strongest = terms[int(np.argmax(values))]
-        ceilings = [value for one, value in zip(terms, values, strict=True) if one.span is self.all_judged]
-        ceiling = float(ceilings[0]) if ceilings and self.indicators[number].ceiling is not None else -np.inf
-        found = Finding(evidence, operation=strongest.operation, ceiling=ceiling)
-        limit = self.limit + (np.log(2) if strongest.span is self.step and self.one_sample else 0.0)
+    def _finding(self, number: int, terms: list[Term], role: Role, limit: float) -> Finding:
+        evidence = float(np.logaddexp.reduce([one.weighed for one in terms]))
+        strongest = sorted(terms, key=lambda one: -one.weighed)
+        found = Finding(evidence, limit, tuple(strongest))
         if evidence < limit - NEAR_LIMIT:
             return found
-        carrying = [one for one, value in zip(terms, values, strict=True) if value >= limit - 2 * NEAR_LIMIT]
-        if evidence >= limit:
-            found = found._replace(current=self._current(carrying, limit))
-        names = self.tally.serving(strongest.span, role)
+        names = self.tally.serving(strongest[0].span, role)
         if len(names) < INSTANCES_MIN:
             return found
-        left = [one.log_weight + self._without_each(number, one, names, role) for one in carrying]
-        without = np.logaddexp.reduce(np.stack(left), axis=0) if left else np.full(len(names), -np.inf)
+        left = [self._without_each(number, one, names, role, limit) for one in strongest[:LEFT_OUT_TERMS]]
+        without = np.logaddexp.reduce(np.stack(left), axis=0)
         worst = int(np.argmin(without))
         return found._replace(without_worst=float(without[worst]), instance=names[worst])
 
-    def _current(self, terms: list[Term], limit: float) -> float:
-        """The evidence of these terms as it is now: a trouble that ended fades within a few intervals."""
-        now = []
-        for one in terms:
-            starts = self._starts(one.span, one.span is self.step and self.one_sample)
-            values = harm_intervals(one.streams, one.tolerance, starts.cap)[:, 0]
-            now.append(one.log_weight + fading(values, starts, limit + SLACK - one.log_weight))
-        return float(np.logaddexp.reduce(now)) if now else -np.inf
-
-    def _without_each(self, number: int, term: Term, names: tuple[str, ...], role: Role) -> Floats:
-        """The term's evidence without each instance of the role that is under suspicion."""
+    def _without_each(self, number: int, term: Term, names: tuple[str, ...], role: Role, limit: float) -> Floats:
+        """What the term brings without each instance of the role that is under suspicion."""
         only = None if term.operation is None else ("operation", term.operation)
         bad, requests = self.tally.summed(term.span, role, Grouping("instance", names, only))
-        streams = term.streams._replace(
+        left = term.streams._replace(
             canary_bad=term.streams.canary_bad - bad[number], canary=term.streams.canary - requests[number]
         )
-        one_sample = term.span is self.step and self.one_sample
-        return harm(streams, term.tolerance, self._starts(term.span, one_sample))[:, -1]
+        evidence: Floats = term.log_weight + harm(left, term.tolerance, self._starts(term.span, limit))[:, -1]
+        return evidence
+
+    def lasts(self, found: Finding) -> bool:
+        """At the limit, and not over: a trouble that ended fades within a few intervals."""
+        if not found.reaches:
+            return False
+        now = []
+        for one in found.terms[:LEFT_OUT_TERMS]:
+            starts = self._starts(one.span, found.limit)
+            values = harm_intervals(one.streams, one.tolerance, starts.cap)[:, 0]
+            now.append(one.log_weight + fading(values, starts, found.limit + SLACK - one.log_weight))
+        return bool(np.logaddexp.reduce(now) >= found.limit)
+
+    def only(self, streams: Streams, number: int) -> tuple[Streams, Tolerance]:
+        """One indicator's total and tolerance, shape (1, intervals)."""
+        return _picked(streams, self.tolerance, [(number, 0)])
 
     @cached_property
     def operations(self) -> tuple[str, ...]:
@@ -267,20 +291,17 @@ class Look:
 
     def safe(self) -> list[Finding]:
         """Per indicator, the evidence that the canary is within tolerance, over the step's settled intervals."""
-        settled = int(self.step.ends_settled.sum())
-        if self.one_sample or not settled:
-            return [Finding(0.0) for _ in self.indicators]
-        streams = self.settled(settled)
-        evidence = safe(streams, self.tolerance)[:, 0, -1]
-        evidence = np.minimum(evidence, self._below_ceilings(settled))
-        found = [Finding(float(value)) for value in evidence]
-        if (evidence < self.safe_limit).any():
+        if self.one_sample or not self.settled.intervals:
+            return [Finding(0.0, self.safe_limit) for _ in self.indicators]
+        streams = self.step_settled
+        evidence = np.minimum(safe(streams, self.tolerance)[:, 0, -1], self._below_ceilings(streams))
+        found = [Finding(float(value), self.safe_limit) for value in evidence]
+        if not all(one.reaches for one in found):
             return found
-        span = Span(self.step.starts[:settled], self.step.ends_settled[:settled])
-        names = self.tally.serving(span, Role.BASELINE)
+        names = self.tally.serving(self.settled, Role.BASELINE)
         if len(names) < INSTANCES_MIN:
             return found
-        bad, requests = self.tally.summed(span, Role.BASELINE, Grouping("instance", names))
+        bad, requests = self.tally.summed(self.settled, Role.BASELINE, Grouping("instance", names))
         left = streams._replace(baseline_bad=streams.baseline_bad - bad, baseline=streams.baseline - requests)
         without = np.minimum(safe(left, self.tolerance)[..., -1], evidence[:, None])
         return [
@@ -288,21 +309,14 @@ class Look:
             for one, row in zip(found, without, strict=True)
         ]
 
-    def settled(self, intervals: int) -> Streams:
-        """The first `intervals` of the current step."""
-        return self.step_total.cut(slice(intervals))
-
-    def _below_ceilings(self, settled: int) -> Floats:
-        below = np.full(len(self.indicators), np.inf)
-        for number, indicator in enumerate(self.indicators):
-            if indicator.ceiling is not None:
-                whole = self.ceiling_streams(number, Span(self.step.starts[:settled], self.step.ends_settled))
-                own = past_rate(whole.canary_bad, whole.canary, whole.prior_bad, whole.prior)
-                row = Tolerance(np.array([[indicator.ceiling]]), np.zeros((1, 1)))
-                believed = np.clip(own.mean(), None, indicator.ceiling / 2)
-                prior = whole._replace(prior_bad=whole.prior_bad + believed * 1e6, prior=whole.prior + 1e6)
-                below[number] = safe(prior, row)[0, -1]
-        return below
+    def _below_ceilings(self, streams: Streams) -> Floats:
+        """Evidence that the canary is below its absolute limit; infinite where there is none."""
+        ceilings = np.array([np.inf if one.ceiling is None else one.ceiling for one in self.indicators])
+        if np.isinf(ceilings).all():
+            return ceilings
+        limits = np.where(np.isinf(ceilings), 0.5, ceilings)[:, None, None]
+        below = safe(streams, Tolerance(limits, np.zeros_like(limits)))[:, 0, -1]
+        return np.where(np.isinf(ceilings), np.inf, below)
 
     # Traffic and the world
 
@@ -312,52 +326,50 @@ class Look:
         history_bad, history = self.total.prior_bad, self.total.prior
         if not self.paired.intervals or self.one_sample or not (history > 0).any():
             return found
-        effect = 1 + np.maximum(history / max(self.tally.history_length, 1) - 1, 0) * self.lasting_correlation
-        upper = log_upper(history_bad / effect, history / effect, self.limit + np.log(2))
-        same_bad, same = self.tally.before(self.counts.same_hours)
-        same_upper = log_upper(same_bad / effect, same / effect, self.limit + np.log(2))
-        upper = np.where(same > 0, np.maximum(upper, same_upper), upper)
-        points = self.tolerance.points + self.tolerance.ratio * upper
-        tolerance = Tolerance(points, np.zeros_like(points))
         mirrored = self.total.mirrored()
+        if not near(mirrored, self._above_rate(history_bad, history)).any():
+            return found
+        tolerance = self._above_past(history_bad, history, self.tally.history_length, None)
+        points = tolerance.points
         recent = (mirrored.canary_bad - points * mirrored.canary)[..., -RECENT_INTERVALS:].sum(axis=-1)
         suspects = near(mirrored, tolerance) & (recent > 0) & (history[..., 0] > 0)
-        starts = self._starts(self.paired, one_sample=True)
+        starts = self._starts(self.paired, self.watch_limit)
         for number in np.nonzero(suspects[:, 0])[0].tolist():
-            values = harm_intervals(_picked(mirrored, number), _row(tolerance, number), starts.cap)
-            if since_any_start(values, starts)[0, -1] >= self.limit + np.log(2):
-                found[number] = fading(values[:, 0], starts, self.limit + np.log(2) + SLACK)
+            values = harm_intervals(*_picked(mirrored, tolerance, [(number, 0)]), starts.cap)
+            if since_any_start(values, starts)[0, -1] >= self.watch_limit:
+                found[number] = fading(values[:, 0], starts, self.watch_limit + SLACK)
         return found
 
+    def _above_rate(self, bad: Floats, requests: Floats) -> Tolerance:
+        """The tolerance above a past rate itself: never above `_above_past`, and cheap."""
+        points = self.tolerance.points + self.tolerance.ratio * (bad / np.maximum(requests, 1.0))
+        return Tolerance(points, np.zeros_like(points))
+
     def fully_observed(self) -> bool:
-        """Whether the canary has at least half of its share of the step's settled rows."""
-        settled = Span(self.step.starts[self.step.ends_settled], self.step.ends_settled[self.step.ends_settled])
-        canary, _, baseline, _ = self.tally.traffic(settled)
-        rows = float(canary.sum() + baseline.sum())
-        return self.current is not None and rows > 0 and float(canary.sum()) / rows >= self.current.share / 200
+        """Whether at least half of the canary's share of the step's settled requests left rows."""
+        canary, baseline = (float(self.tally.traffic(self.settled, role).sent.sum()) for role in Role)
+        sent = canary + baseline
+        return self.current is not None and sent > 0 and canary / sent >= self.current.share / 200
 
     def missing(self, role: Role) -> float:
         """Evidence that less than half of the role's share of the rows arrives, now, in this segment.
 
         Its share halved is the null; cut at the limit, so that it ends when rows come back.
         """
-        settled = int(self.segment.ends_settled.sum())
-        if self.current is None or not settled:
+        settled = self.tally.settled_part(self.segment)
+        if self.current is None or not settled.intervals:
             return 0.0
-        newest = slice(max(0, settled - MISSING_INTERVALS), settled)
-        span = Span(self.segment.starts[newest], self.segment.ends_settled[newest])
-        canary, canary_sent, baseline, baseline_sent = self.tally.traffic(span)
+        span = Span(settled.columns[-MISSING_INTERVALS:])
+        own, others = self.tally.traffic(span, Role.CANARY), self.tally.traffic(span, Role.BASELINE)
         share = self.current.share / 100
         if role is Role.BASELINE:
-            canary, baseline, canary_sent, baseline_sent = baseline, canary, baseline_sent, canary_sent
-            share = 1 - share
-        recent = slice(-10, None)
-        sent = canary_sent[recent].sum() + baseline_sent[recent].sum()
-        if share <= 0 or sent <= 0 or canary_sent[recent].sum() / sent >= share / 2:
+            own, others, share = others, own, 1 - share
+        sent = own.sent[-MISSING_NOW:].sum(), others.sent[-MISSING_NOW:].sum()
+        if share <= 0 or sum(sent) <= 0 or sent[0] / sum(sent) >= share / 2:
             return 0.0
         null = share / 2
         rates = null * np.array(MISSING_FRACTIONS)[:, None]
-        values = canary * np.log(rates / null) + baseline * np.log((1 - rates) / (1 - null))
+        values = own.rows * np.log(rates / null) + others.rows * np.log((1 - rates) / (1 - null))
         starts = Starts.of(span.intervals, max(span.intervals, 2), self.limit)
         return fading(np.minimum(values, starts.cap), starts, self.limit + SLACK)
 
@@ -371,12 +383,15 @@ def near(streams: Streams, tolerance: Tolerance) -> "np.ndarray[tuple[int, ...],
     return near_now
 
 
-def _picked(streams: Streams, number: int, group: int = 0) -> Streams:
-    """One stream as shape (1, intervals); parts that are shared by all groups follow."""
-    parts = [part[number, min(group, part.shape[1] - 1)][None] for part in streams]
-    return Streams(*parts)
+def _picked(streams: Streams, tolerance: Tolerance, chosen: list[tuple[int, int]]) -> tuple[Streams, Tolerance]:
+    """Streams and tolerance of (indicator, group) pairs, shape (pairs, intervals); shared parts follow."""
+    numbers = np.array([number for number, _ in chosen])
+    groups = np.array([group for _, group in chosen])
 
+    def part(whole: Floats) -> Floats:
+        taken: Floats = whole[numbers, np.minimum(groups, whole.shape[1] - 1)]
+        return taken
 
-def _row(tolerance: Tolerance, number: int, group: int = 0) -> Tolerance:
-    points, ratio = (part[number, min(group, part.shape[1] - 1)][None] for part in tolerance)
-    return Tolerance(points, ratio)
+    (canary_bad, canary, baseline_bad, baseline, prior_bad, prior, correlated) = map(part, streams)
+    cut = Streams(canary_bad, canary, baseline_bad, baseline, prior_bad, prior, correlated)
+    return cut, Tolerance(part(tolerance.points), part(tolerance.ratio))

@@ -1,4 +1,7 @@
-"""From rows to arrays of judged intervals: sums per indicator, by role, instance and operation."""
+"""From rows to arrays of judged intervals: sums per indicator, by role, instance and operation.
+
+Rows are placed on the grid of judged intervals once; every sum is a binning of those, every span a cut of it.
+"""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -7,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.judge.counts import REST, Counts, CountsError, Integers, Role, Rows
+from analyzers.judge.counts import REST, Counts, CountsError, Integers, Role, Rows, Segment
 from analyzers.judge.dispersion import correlation, revised, revisions
 from analyzers.judge.evidence import Streams
 from analyzers.judge.indicators import Indicator
@@ -22,15 +25,39 @@ LARGEST_OPERATIONS = 10
 
 
 class Span(NamedTuple):
-    """Some judged intervals, in order: what one test looks at."""
+    """Some of the judged intervals, in order: what one test looks at."""
 
-    starts: Integers  # epoch seconds
-    ends_settled: NDArray[np.bool_]  # every row of the interval is there
+    columns: Integers  # positions on the grid
 
     @property
     def intervals(self) -> int:
         """How many."""
-        return len(self.starts)
+        return len(self.columns)
+
+
+class Grouping(NamedTuple):
+    """Rows by operation or by instance name; those of no group count nowhere."""
+
+    by: str  # "operation" or "instance"
+    names: tuple[str, ...]
+    only: tuple[str, str] | None = None  # (by, name): only rows that also carry this name
+
+
+class Placed(NamedTuple):
+    """The rows of one role that lie in judged intervals."""
+
+    column: Integers  # position on the grid
+    instance: Integers
+    operation: Integers
+    values: Floats  # (rows, requests as sent, cold, then bad and requests of each indicator), one line each
+
+
+class Traffic(NamedTuple):
+    """What one role got in each interval of a span, judged or not yet: rows, requests as sent, cold rows."""
+
+    rows: Floats
+    sent: Floats
+    cold: Floats
 
 
 class Tally:
@@ -40,21 +67,27 @@ class Tally:
         self.counts = counts
         self.indicators = indicators
         self.warm_only = np.array([one.warm_only for one in indicators])
-        self._check_rows(counts.rows, "rows")
-        self._check_rows(counts.history, "history")
-        self._check_rows(counts.same_hours, "same_hours")
+        for name in ("rows", "history", "same_hours"):
+            self._check(getattr(counts, name), name)
+        pieces = [self._starts(index, segment) for index, segment in enumerate(counts.segments)]
+        self.starts = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int64)
+        sizes = [len(one) for one in pieces]
+        self._ends = np.cumsum(sizes, dtype=np.int64)
+        self.settled = self.starts + counts.interval_seconds <= counts.settled_until
+        self._binned: dict[tuple[Role, Grouping | None], Floats] = {}
 
-    def _check_rows(self, rows: Rows, name: str) -> None:
+    def _check(self, rows: Rows, name: str) -> None:
         if rows.indicators != len(self.indicators):
             raise CountsError(f"{name} count {rows.indicators} indicators, the policy has {len(self.indicators)}")
-        warm = rows.counts[:, 0] - rows.counts[:, 2]
-        wrong = (rows.counts[:, 3:] > warm[:, None]) & self.warm_only
-        if wrong.any():
-            number, indicator = (int(at[0]) for at in np.nonzero(wrong))
-            raise CountsError(
-                f"{name}, row {number}: bad[{indicator}] is {rows.counts[number, 3 + indicator]}, more than its"
-                f" {warm[number]} warm rows ({self.indicators[indicator].name} judges warm rows only)"
-            )
+        if self.warm_only.any():
+            warm = rows.counts[:, 0] - rows.counts[:, 2]
+            wrong = (rows.counts[:, 3:] > warm[:, None]) & self.warm_only
+            if wrong.any():
+                number, indicator = (int(at[0]) for at in np.nonzero(wrong))
+                raise CountsError(
+                    f"{name}, row {number}: bad[{indicator}] is {rows.counts[number, 3 + indicator]}, more than its"
+                    f" {warm[number]} warm rows ({self.indicators[indicator].name} judges warm rows only)"
+                )
         off = rows.interval % self.counts.interval_seconds != 0
         if off.any():
             number = int(np.argmax(off))
@@ -63,26 +96,66 @@ class Tally:
                 f" interval_seconds ({self.counts.interval_seconds})"
             )
 
+    def _starts(self, index: int, segment: Segment) -> Integers:
+        end = self.counts.now if segment.end is None else min(segment.end, self.counts.now)
+        if (end - segment.start) // self.counts.interval_seconds > INTERVALS_MAX:
+            raise CountsError(f"segments[{index}]: more than {INTERVALS_MAX} intervals, from {segment.start}")
+        return np.arange(segment.start, end, self.counts.interval_seconds, dtype=np.int64)
+
     def span(self, segments: Sequence[int]) -> Span:
         """The intervals of these segments (by index) that have begun."""
-        step, now = self.counts.interval_seconds, self.counts.now
-        pieces = []
-        for index in segments:
-            segment = self.counts.segments[index]
-            end = now if segment.end is None else min(segment.end, now)
-            if (end - segment.start) // step > INTERVALS_MAX:
-                raise CountsError(f"segments[{index}]: more than {INTERVALS_MAX} intervals, from {segment.start}")
-            pieces.append(np.arange(segment.start, end, step, dtype=np.int64))
-        starts = np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int64)
-        return Span(starts, starts + step <= self.counts.settled_until)
+        ends = self._ends
+        pieces = [np.arange(ends[index - 1] if index else 0, ends[index]) for index in segments]
+        return Span(np.concatenate(pieces) if pieces else np.zeros(0, dtype=np.int64))
 
-    def judged(self, rows: Rows) -> tuple[Floats, Floats]:
-        """(bad, requests) of every row, shape (indicators, rows): rows of inference, warm where asked."""
-        bad = rows.counts[:, 3:].T.astype(np.float64)
-        requests = rows.counts[:, 0] - self.warm_only[:, None] * rows.counts[:, 2]
-        return bad, requests.astype(np.float64)
+    def settled_part(self, span: Span) -> Span:
+        """Its intervals of which every row is there."""
+        return Span(span.columns[self.settled[span.columns]])
 
-    def streams(self, span: Span, grouping: "Grouping | None" = None) -> Streams:
+    @cached_property
+    def _placed(self) -> dict[Role, Placed]:
+        rows = self.counts.rows
+        column = np.searchsorted(self.starts, rows.interval)
+        inside = np.zeros(len(rows), dtype=bool)
+        if len(self.starts):
+            inside = self.starts[np.minimum(column, len(self.starts) - 1)] == rows.interval
+        never = np.iinfo(np.int64).max
+        begins = np.array([never if since is None else since for since in self.counts.judged_from])
+        placed = {}
+        for role, code in ((Role.CANARY, 0), (Role.BASELINE, 1)):
+            chosen = np.nonzero(inside & (rows.role == code))[0]
+            lines = rows.counts[chosen].T.astype(np.float64)
+            since = rows.interval[chosen] >= begins[:, None]
+            judged = (lines[0] - self.warm_only[:, None] * lines[2]) * since
+            values = np.concatenate((lines[:3], lines[3:] * since, judged))
+            placed[role] = Placed(column[chosen], rows.instance[chosen], rows.operation[chosen], values)
+        return placed
+
+    def _bins(self, role: Role, grouping: Grouping | None) -> Floats:
+        """Every line of `Placed.values` summed, shape (lines, groups, intervals of the grid)."""
+        known = self._binned.get((role, grouping))
+        if known is not None:
+            return known
+        placed, size = self._placed[role], len(self.starts)
+        key, values, number = placed.column, placed.values, 1
+        if grouping is not None:
+            group = self._groups(placed, grouping)
+            chosen = np.nonzero(group >= 0)[0]
+            number = len(grouping.names)
+            key, values = group[chosen] * size + placed.column[chosen], placed.values[:, chosen]
+        bins = _binned(values, key, number * size).reshape(-1, number, size)
+        self._binned[role, grouping] = bins
+        return bins
+
+    def _groups(self, placed: Placed, grouping: Grouping) -> Integers:
+        rows = self.counts.rows
+        group: Integers = _table(rows, grouping.by, grouping.names)[getattr(placed, grouping.by)]
+        if grouping.only is not None:
+            by, name = grouping.only
+            group = np.where(_table(rows, by, (name,))[getattr(placed, by)] == 0, group, -1)
+        return group
+
+    def streams(self, span: Span, grouping: Grouping | None = None) -> Streams:
         """Sums over the span, shape (indicators, groups, intervals); one group of everything without one.
 
         The history of the same group is the prior; the correlation is that of the whole baseline.
@@ -92,29 +165,39 @@ class Tally:
         prior_bad, prior = self.before(self.counts.history, grouping)
         return Streams(canary_bad, canary, baseline_bad, baseline, prior_bad, prior, self.correlation(span))
 
-    def summed(self, span: Span, role: Role, grouping: "Grouping | None" = None) -> tuple[Floats, Floats]:
+    def summed(self, span: Span, role: Role, grouping: Grouping | None = None) -> tuple[Floats, Floats]:
         """(bad, requests) of one role, shape (indicators, groups, intervals)."""
-        rows = self.counts.rows
-        group, number = (np.zeros(len(rows), dtype=np.int64), 1) if grouping is None else grouping.of(rows)
-        position = np.searchsorted(span.starts, rows.interval)
-        position = np.minimum(position, max(span.intervals - 1, 0))
-        chosen = (group >= 0) & (rows.role == (0 if role is Role.CANARY else 1))
-        chosen &= (span.starts[position] == rows.interval) if span.intervals else False
-        key = group[chosen] * span.intervals + position[chosen]
-        since = self._since_judged(rows)
-        shape = (len(self.indicators), number, span.intervals)
-        bad, requests = (
-            _binned((values * since)[:, chosen], key, number * span.intervals).reshape(shape)
-            for values in self.judged(rows)
-        )
-        return bad, requests
+        bins, k = self._bins(role, grouping)[3:], len(self.indicators)
+        return bins[:k, :, span.columns], bins[k:, :, span.columns]
 
-    def before(self, rows: Rows, grouping: "Grouping | None" = None) -> tuple[Floats, Floats]:
+    def traffic(self, span: Span, role: Role) -> Traffic:
+        """What one role got in each interval of the span."""
+        rows, sent, cold = self._bins(role, None)[:3, 0, :][:, span.columns]
+        return Traffic(rows, sent, cold)
+
+    def serving(self, span: Span, role: Role) -> tuple[str, ...]:
+        """Instances of one role with rows in the span."""
+        placed = self._placed[role]
+        wanted = np.zeros(len(self.starts), dtype=bool)
+        wanted[span.columns] = True
+        served = wanted[placed.column] & (placed.values[0] > 0)
+        codes = np.nonzero(np.bincount(placed.instance[served]))[0]
+        return tuple(self.counts.rows.instance_names[code] for code in codes)
+
+    def before(self, rows: Rows, grouping: Grouping | None = None) -> tuple[Floats, Floats]:
         """Baseline (bad, requests) over all of `rows`, shape (indicators, groups, 1)."""
-        group, number = (np.zeros(len(rows), dtype=np.int64), 1) if grouping is None else grouping.of(rows)
-        chosen = (rows.role == 1) & (group >= 0)
-        bad, requests = (_binned(values[:, chosen], group[chosen], number)[..., None] for values in self.judged(rows))
-        return bad, requests
+        group, number = np.zeros(len(rows), dtype=np.int64), 1
+        if grouping is not None:
+            group = _table(rows, grouping.by, grouping.names)[getattr(rows, grouping.by)]
+            number = len(grouping.names)
+        chosen = np.nonzero((rows.role == 1) & (group >= 0))[0]
+        bad, requests = self._judged(rows, chosen)
+        key = group[chosen]
+        return _binned(bad, key, number)[..., None], _binned(requests, key, number)[..., None]
+
+    def _judged(self, rows: Rows, chosen: Integers) -> tuple[Floats, Floats]:
+        lines = rows.counts[chosen].T.astype(np.float64)
+        return lines[3:], lines[0] - self.warm_only[:, None] * lines[2]
 
     def correlation(self, span: Span, ahead: int = 0) -> Floats:
         """Intra-interval correlation of the whole baseline, shape (indicators, 1, intervals + ahead).
@@ -136,88 +219,43 @@ class Tally:
     @cached_property
     def _history(self) -> tuple[Floats, Floats]:
         rows, step = self.counts.history, self.counts.interval_seconds
-        baseline = rows.role == 1
-        if not baseline.any():
+        if not (rows.role == 1).any():
             return (np.zeros((len(self.indicators), 0)),) * 2
-        last = int(rows.interval[baseline].max())
+        last = int(rows.interval[rows.role == 1].max())
         position = HISTORY_MAX - 1 - (last - rows.interval) // step
-        chosen = baseline & (position >= 0)
+        chosen = np.nonzero((rows.role == 1) & (position >= 0))[0]
         first = int(position[chosen].min())
-        bad, requests = (
-            _binned(values[:, chosen], position[chosen] - first, HISTORY_MAX - first) for values in self.judged(rows)
-        )
-        return bad, requests
-
-    def traffic(self, span: Span) -> tuple[Floats, Floats, Floats, Floats]:
-        """Per interval: canary rows, canary requests as sent, baseline rows, baseline requests as sent."""
-        rows = self.counts.rows
-        position = np.minimum(np.searchsorted(span.starts, rows.interval), max(span.intervals - 1, 0))
-        inside = (span.starts[position] == rows.interval) if span.intervals else np.zeros(len(rows), dtype=bool)
-        canary, baseline = (
-            _binned(rows.counts[inside & (rows.role == role), :2].T.astype(np.float64),
-                    position[inside & (rows.role == role)], span.intervals)
-            for role in (0, 1)
-        )  # fmt: skip
-        return canary[0], canary[1], baseline[0], baseline[1]
-
-    def cold(self, span: Span, role: Role) -> int:
-        """Rows of young instances of one role in the span."""
-        rows = self.counts.rows
-        inside = np.isin(rows.interval, span.starts) & (rows.role == (0 if role is Role.CANARY else 1))
-        return int(rows.counts[inside, 2].sum())
-
-    def serving(self, span: Span, role: Role) -> tuple[str, ...]:
-        """Instances of one role with rows in the span."""
-        rows = self.counts.rows
-        inside = np.isin(rows.interval, span.starts) & (rows.role == (0 if role is Role.CANARY else 1))
-        codes = np.unique(rows.instance[inside & (rows.counts[:, 0] > 0)])
-        return tuple(rows.instance_names[code] for code in codes)
+        bad, requests = self._judged(rows, chosen)
+        key, number = position[chosen] - first, HISTORY_MAX - first
+        return _binned(bad, key, number), _binned(requests, key, number)
 
     def operations(self, critical: Sequence[str]) -> tuple[str, ...]:
         """The operations judged by themselves: critical ones and the largest, by traffic, never by errors.
 
         Empty when there is but one operation: it is the total.
         """
-        names: dict[str, int] = {}
+        names: dict[str, float] = {}
         for rows in (self.counts.rows, self.counts.history):
             sums = np.bincount(rows.operation, rows.counts[:, 0], len(rows.operation_names))
             for name, stored in zip(rows.operation_names, sums.tolist(), strict=True):
-                names[name] = names.get(name, 0) + int(stored)
-        ranked = sorted((name for name in names if names[name] and name != REST), key=lambda name: -names[name])
+                names[name] = names.get(name, 0.0) + stored
+        ranked = sorted((name for name in names if names[name] and name != REST), key=lambda name: (-names[name], name))
         chosen = [name for name in ranked if name in critical]
         chosen += [name for name in ranked if name not in critical][:LARGEST_OPERATIONS]
         return tuple(chosen) if len(chosen) > 1 or REST in names else ()
 
-    def _since_judged(self, rows: Rows) -> NDArray[np.bool_]:
-        never = np.iinfo(np.int64).max
-        begins = np.array([never if since is None else since for since in self.counts.judged_from])
-        return rows.interval >= begins[:, None]
 
-
-class Grouping(NamedTuple):
-    """Rows by operation or by instance name; those of no group count nowhere."""
-
-    by: str  # "operation" or "instance"
-    names: tuple[str, ...]
-    only: tuple[str, str] | None = None  # (by, name): only rows that also carry this name
-
-    def of(self, rows: Rows) -> tuple[Integers, int]:
-        """The group of each row (-1 = none), and the number of groups."""
-        group = _codes(rows, self.by, self.names)
-        if self.only is not None:
-            group = np.where(_codes(rows, self.only[0], (self.only[1],)) == 0, group, -1)
-        return group, len(self.names)
-
-
-def _codes(rows: Rows, by: str, names: tuple[str, ...]) -> Integers:
+def _table(rows: Rows, by: str, names: tuple[str, ...]) -> Integers:
+    """The group of each of the rows' own names (operation or instance); -1 = none."""
     known = {name: code for code, name in enumerate(names)}
     own = rows.operation_names if by == "operation" else rows.instance_names
-    table = np.array([*(known.get(name, -1) for name in own), -1], dtype=np.int64)
-    return table[rows.operation if by == "operation" else rows.instance]
+    return np.array([known.get(name, -1) for name in own], dtype=np.int64)
 
 
-def _binned(values: Floats, key: Integers, number: int) -> Floats:
+def _binned(values: Floats, key: NDArray[np.int64], number: int) -> Floats:
     """Sums of each line of `values` by `key`, shape (lines, number)."""
-    if not values.size:
-        return np.zeros((values.shape[0], number))
-    return np.stack([np.bincount(key, line, number) for line in values])
+    bins = np.zeros((values.shape[0], number))
+    if key.size:
+        for line, into in zip(values, bins, strict=True):
+            into[:] = np.bincount(key, line, number)
+    return bins
