@@ -59,22 +59,12 @@ class Following:
         while True:
             answer = self._look("rollouts", service=service, limit=NEWEST)
             for one in (answer or {}).get("rollouts", []):
-                if self._meant(one, version, deployment_id):
+                if _meant(one, version, deployment_id):
                     return str(one["id"])
             if not told:
                 told = True
                 self._screen.aside(f"waiting for a rollout of {service} to begin")
             self._pause(f"no rollout of {service} began in time: was it announced, and is the slot's version new?")
-
-    def _meant(self, one: Answer, version: str | None, deployment_id: str | None) -> bool:
-        if version is None and deployment_id is None:
-            return not _closed(one)
-        if version is not None and one.get("version") != version:
-            return False
-        if deployment_id is None:
-            return True
-        detail = self._look("rollouts", str(one["id"]))
-        return detail is not None and detail["rollout"].get("deployment_id") == deployment_id
 
     def follow(self, rollout: str, *, patience: float) -> None:
         """Print each decision once; end when it is closed, or held longer than `patience`."""
@@ -137,6 +127,12 @@ class Following:
             raise Refused(f"{said}. {one.get('sentence') or ''}".strip())
         if not self._screen.as_json:
             self._screen.line(said, style=STYLES[outcome])
+
+
+def _meant(one: Answer, version: str | None, deployment_id: str | None) -> bool:
+    if version is None and deployment_id is None:
+        return not _closed(one)
+    return version in (None, one.get("version")) and deployment_id in (None, one.get("deployment_id"))
 
 
 def _closed(one: Answer) -> bool:

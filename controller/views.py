@@ -18,6 +18,7 @@ def summary(rollout: Rollout) -> dict[str, Any]:
         "id": rollout.id,
         "service": rollout.service,
         "version": rollout.version,
+        "deployment_id": rollout.deployment_id,
         "canary": rollout.canary,
         "phase": rollout.phase,
         "share": rollout.share,

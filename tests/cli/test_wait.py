@@ -110,10 +110,10 @@ def test_with_a_service_it_waits_for_the_next_rollout_never_for_an_old_one(api: 
 
 def test_version_and_deployment_tell_rollouts_apart(api: Api, canary: Canary) -> None:
     """A retry of a version that was rolled back is another rollout with another deployment."""
-    first, second = {"id": "r0", "version": "2", "phase": "closed"}, {"id": "r1", "version": "2", "phase": "closed"}
+    first, second = ({"id": f"r{n}", "version": "2", "phase": "closed", "deployment_id": f"d{n}"} for n in (0, 1))
     api.answers("GET", "/api/rollouts", {"rollouts": [second, first, {"id": "rx", "version": "1", "phase": "closed"}]})
-    api.answers("GET", "/api/rollouts/r0", seen(0, phase="closed", outcome="rolled_back", deployment_id="d0"))
-    api.answers("GET", "/api/rollouts/r1", seen(0, phase="closed", outcome="promoted", deployment_id="d1"))
+    api.answers("GET", "/api/rollouts/r0", closed("rolled_back"))
+    api.answers("GET", "/api/rollouts/r1", closed("promoted"))
     line = ("--service", "checkout", "--version", "2", "--deployment-id")
     assert (wait(canary, *line, "d1").exit_code, wait(canary, *line, "d0").exit_code) == (0, 1)
     assert wait(canary, "--service", "checkout", "--version", "9", "--timeout", "0s").exit_code == 3
