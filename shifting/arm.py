@@ -32,7 +32,7 @@ FIRST_WAIT_SECONDS = 0.5  # doubled each time, where the answer named no Retry-A
 LONGEST_RETRY_AFTER_SECONDS = 900.0  # an absurd header must not silence a rollback for a day
 MESSAGE_LENGTH = 200  # of ARM's own explanation; longer ones repeat the request
 
-ROLE = "the custom role 'Flex Canary Pool Mover' (or one with this action) on the API Management service"
+ROLE = "the custom role 'Flex Canary traffic (<name>)' of that API Management service (or one with this action)"
 
 
 class OperationFailed(Unavailable):

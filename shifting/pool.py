@@ -75,17 +75,16 @@ class Pool:
 
 
 def percent(blue: int, green: int) -> Weights:
-    """Relative weights as percent: sums to 100, zero stays zero, non-zero never becomes zero (nor 100).
+    """Relative weights from 0 to 100 as percent: sums to 100, zero stays zero, non-zero never becomes zero.
 
-    Rounded to the nearest whole percent; a tie goes to blue. Both zero is no split, refused by the caller.
+    Rounded to the nearest whole percent; a tie goes to blue. The smallest share, 1 of 101, still rounds to 1, so
+    nobody who gets traffic is shown with none. Both zero is no split, refused by the caller.
 
     >>> percent(1, 3), percent(0, 7), percent(1, 100)
     (Weights(blue=25, green=75), Weights(blue=0, green=100), Weights(blue=1, green=99))
     """
     total = blue + green
     share = (200 * blue + total) // (2 * total)
-    if blue and green:
-        share = min(max(share, 1), 99)
     return Weights(blue=share, green=100 - share)
 
 

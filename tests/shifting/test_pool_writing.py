@@ -152,7 +152,7 @@ def test_403_names_the_action_and_the_role(world):
         world.write(TEN, world.arm.etag(world.pool_id))
     assert "Microsoft.ApiManagement/service/backends/write" in str(caught.value)
     assert "AuthorizationFailed" in str(caught.value)
-    assert "custom role 'Flex Canary Pool Mover'" in str(caught.value)
+    assert "custom role 'Flex Canary traffic" in str(caught.value)
     assert len(puts(world)) == 1
 
 
