@@ -185,7 +185,7 @@ module app 'modules/flex-app.bicep' = {
       STATE_TABLE: 'canary'
       STATE_URL: storage.outputs.tableEndpoint
       TICK_SCHEDULE: tickSchedule
-      // Alerts read heartbeats and the workbook reads decisions: a sampled one would be a false alarm.
+      // Alerts and the workbook read these rows one by one: a tick that was sampled away would be a false alarm.
       AzureFunctionsJobHost__logging__applicationInsights__samplingSettings__isEnabled: 'false'
     })
   }

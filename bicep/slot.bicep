@@ -35,9 +35,13 @@ param pythonVersion string
 param instanceMemoryMb int
 
 @description('Most instances that the app scales to.')
+@minValue(40)
+@maxValue(1000)
 param maximumInstances int
 
 @description('Instances that are always running: the way back stays warm without them, because the analyzer probes both slots at each tick.')
+@minValue(0)
+@maxValue(20)
 param alwaysReadyInstances int
 
 @description('Settings of the application, equal for both slots.')
@@ -102,7 +106,7 @@ module app 'modules/flex-app.bicep' = {
     maximumInstances: maximumInstances
     alwaysReadyInstances: alwaysReadyInstances
     settings: union(applicationSettings, telemetrySettings, {
-      SLOT: colour
+      SLOT_NAME: colour
     })
   }
   dependsOn: [

@@ -29,7 +29,7 @@ var logAlerts = [
   {
     name: 'silent'
     title: 'Flex Canary: the analyzer does not run'
-    description: 'No heartbeat for fifteen minutes: the next deployment would not be noticed. Look at the function app and its identity (docs/infrastructure.md).'
+    description: 'The timer has not run for fifteen minutes: the next deployment would not be noticed. Look at the function app and its identity (docs/infrastructure.md).'
     query: loadTextContent('../queries/silent-analyzer.kql')
     severity: 2
     evaluations: 1
@@ -51,7 +51,7 @@ var logAlerts = [
     query: loadTextContent('../queries/overdue.kql')
     severity: 2
     evaluations: 1
-    queryRange: 'PT1H'
+    queryRange: 'PT10M'
   }
 ]
 
