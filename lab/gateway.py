@@ -28,6 +28,7 @@ HOP_BY_HOP = frozenset(
     {"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host", "content-length"}
     | {PREVIEW_KEY, PREVIEW_SLOT}
 )
+CONNECTIONS = 200  # after a stall the backlog waits for these: opening a thousand more would prolong the stall
 LOOKS_EACH_DELAY = 10  # at the weights, while `propagation_seconds` pass
 
 
@@ -166,7 +167,7 @@ class Gateway:
         return self._in_force
 
     async def _begin(self) -> None:
-        connector = aiohttp.TCPConnector(limit=0, ssl=False, keepalive_timeout=30)
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=False, keepalive_timeout=30)
         timeout = aiohttp.ClientTimeout(total=self._rules.backend_seconds)
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=timeout, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()

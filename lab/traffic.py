@@ -13,6 +13,7 @@ from yarl import URL
 
 from lab.serving import Serving
 
+CONNECTIONS = 200  # after a stall the backlog waits for these: opening a thousand more would prolong the stall
 BEHIND_SECONDS = 1.0  # callers that a stalled machine is late for are not made up for beyond this
 
 
@@ -91,7 +92,7 @@ class Traffic:
             self._serving = None
 
     async def _begin(self) -> None:
-        connector = aiohttp.TCPConnector(limit=0, ssl=False, keepalive_timeout=30)
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS, ssl=False, keepalive_timeout=30)
         self._session = aiohttp.ClientSession(
             connector=connector, timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()
         )

@@ -87,7 +87,7 @@ class TestHttp:
     def test_functions_run_in_parallel(self, host: Any, until: Callable[..., Any]) -> None:
         with pytest.raises(requests.Timeout):
             host.session.get(f"{host.process.url}/api/slow?code=function-key-of-the-test", timeout=0.05)
-        assert host.call("GET", "/api/echo/abc").elapsed.total_seconds() < 1
+        assert host.call("GET", "/api/echo/abc").elapsed.total_seconds() < 5
 
 
 class TestEventGrid:
@@ -198,7 +198,7 @@ class TestEnding:
             host.session.get(f"{host.process.url}/api/slow?code=function-key-of-the-test", timeout=0.1)
         began = time.monotonic()
         host.process.stop()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 2.0
         port = int(host.process.url.rsplit(":", 1)[1])
         with socket.socket() as free:
             free.bind(("127.0.0.1", port))

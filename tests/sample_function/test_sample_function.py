@@ -121,7 +121,7 @@ class TestOnPurpose:
         shop = Shop(SLOW_MS="40")
         began = time.monotonic()
         assert shop.statuses("hello", 5) == {200: 5}
-        assert 0.1 < time.monotonic() - began < 1.0
+        assert 0.1 < time.monotonic() - began < 3.0
 
     def test_health_and_warm_up_never_fail_on_purpose(self) -> None:
         shop = Shop(FAIL_PERCENT="100", REJECT_PERCENT="100", SLOW_MS="60000")
