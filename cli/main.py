@@ -10,6 +10,7 @@ from cli.acts import abort, adopt, approve, pause, promote, reassert, resume, ro
 from cli.announce import announce
 from cli.check import check
 from cli.config import config
+from cli.doctor import doctor
 from cli.ending import MEANINGS
 from cli.schema import schema
 from cli.shift import shift
@@ -21,7 +22,7 @@ from cli.wait import wait
 
 EXIT_CODES = "Exit codes:\n\n" + "\n\n".join(f"{code.value}  {meaning}" for code, meaning in MEANINGS.items())
 PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
-    "Look": (status, show, wait),
+    "Look": (status, show, wait, doctor),
     "Pipelines": (target, announce, start),
     "Acts": (pause, resume, approve, promote, abort, rollback, adopt, reassert, shift, mode, off, on),
     "Policy": (check, schema),

@@ -82,6 +82,11 @@ class Screen:
         for line in problems or text.splitlines() or ["no reason was given"]:
             self._err.print(Text.assemble(("error: ", "bold red"), printable(line)))
 
+    def finding(self, state: str, text: str) -> None:
+        """One line of a check-up: how it is, then what."""
+        style = {"ok": "green", "bad": "bold red"}.get(state, "yellow")
+        self._out.print(Text.assemble((state.ljust(8), style), printable(text)))
+
     def facts(self, facts: Mapping[str, object]) -> None:
         """Names and values, one a line; None is left out."""
         shown = {name: printable(value) for name, value in facts.items() if value is not None}

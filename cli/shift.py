@@ -8,14 +8,12 @@ SHARE is the percent for one slot, the other gets the rest:
 Whatever is so already is not written: every command may be repeated.
 """
 
-import os
-import time
 from typing import Annotated
 
 import typer
 
+from cli.adapters import Adapters
 from cli.check import read_policy
-from cli.credential import credential
 from cli.ending import BadInput, ends
 from cli.options import AsJson, PolicyFile, Service
 from cli.screen import Screen
@@ -23,8 +21,6 @@ from controller.seams import MarkerShifter, PoolShifter
 from rollouts.errors import NotFound, Refused
 from rollouts.observation import MarkerReading, PoolReading, Slot, Weights
 from rollouts.policy import Pin
-
-ARM_URL = "https://management.azure.com"
 
 
 @ends
@@ -55,7 +51,8 @@ def shift(
     found = read.services.get(service)
     if found is None:
         raise NotFound(f"{service}: {policy} has no such service; it has {', '.join(read.services)}")
-    shifted = Direct(found.pin, *_shifters()).shift(share, slot)
+    adapters = Adapters()
+    shifted = Direct(found.pin, adapters.pool, adapters.marker).shift(share, slot)
     _tell(screen, service, shifted)
 
 
@@ -106,20 +103,6 @@ class Direct:
                 f"(and --slot {marker.live} to leave it where it is)"
             )
         return idle
-
-
-def _shifters() -> tuple[PoolShifter, MarkerShifter]:
-    from shifting.arm import ArmClients
-    from shifting.marker import Marker
-    from shifting.pool import Pool
-
-    try:
-        poll = float(os.environ.get("ARM_POLL_SECONDS", "2"))
-    except ValueError as error:
-        raise BadInput("ARM_POLL_SECONDS is no number: write seconds, such as 2") from error
-    url = os.environ.get("ARM_URL", ARM_URL)
-    arm = ArmClients(url, credential, now=time.time, sleep=time.sleep, poll_seconds=poll)
-    return Pool(arm), Marker(arm)
 
 
 def _said(weights: Weights) -> str:

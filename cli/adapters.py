@@ -1,0 +1,57 @@
+"""The controller's own adapters, for commands that work without the function app: shift --direct and doctor."""
+
+import os
+import time
+from functools import cached_property
+
+from cli.credential import credential
+from cli.ending import BadInput
+from controller.seams import MarkerShifter, PoolShifter, Prober, TelemetrySource
+from controller.settings import Settings
+from rollouts.errors import Misconfigured
+from shifting.arm import ArmClients
+
+
+class Adapters:
+    """Made when first used; endpoints from the same environment variables as the function app's."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Endpoints. The state is the function app's own: these commands have none."""
+        try:
+            return Settings.read({**os.environ, "STATE_URL": "none"})
+        except Misconfigured as error:
+            raise BadInput(str(error)) from error
+
+    @cached_property
+    def pool(self) -> PoolShifter:
+        """Backend pools."""
+        from shifting.pool import Pool
+
+        return Pool(self._arm)
+
+    @cached_property
+    def marker(self) -> MarkerShifter:
+        """Named values."""
+        from shifting.marker import Marker
+
+        return Marker(self._arm)
+
+    @cached_property
+    def prober(self) -> Prober:
+        """Health URLs."""
+        from shifting.health import Prober as SlotProber
+
+        return SlotProber(timer=time.monotonic, preview_key=self.settings.preview_key)
+
+    @cached_property
+    def telemetry(self) -> TelemetrySource:
+        """Application Insights, through its workspace."""
+        from analyzers.app_insights import AppInsights
+
+        return AppInsights(self.settings.logs_url, credential)
+
+    @cached_property
+    def _arm(self) -> ArmClients:
+        poll = self.settings.arm_poll_seconds
+        return ArmClients(self.settings.arm_url, credential, now=time.time, sleep=time.sleep, poll_seconds=poll)
