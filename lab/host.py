@@ -8,6 +8,7 @@ does the end of standard input. LAB_HOST_KEY in the environment is the function 
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -69,12 +70,8 @@ class Host:
         self._queues = queues
         self._lease = lease
         self._clock = clock
-        self._threads = ThreadPoolExecutor(
-            min(32, (os.cpu_count() or 1) + 4), "function"
-        )  # the worker's default
-        self._arrived = {
-            f.trigger["queueName"]: asyncio.Event() for f in functions if f.kind == "queueTrigger"
-        }
+        self._threads = ThreadPoolExecutor(min(32, (os.cpu_count() or 1) + 4), "function")  # the worker's default
+        self._arrived = {f.trigger["queueName"]: asyncio.Event() for f in functions if f.kind == "queueTrigger"}
         for function in functions:
             if function.kind == "timerTrigger":
                 schedules.check(function.trigger["schedule"])
@@ -88,9 +85,7 @@ class Host:
                 self._send(function, output)
         except Exception as error:
             milliseconds = (time.monotonic() - began) * 1000
-            log.exception(
-                "function %s failed after %.0f ms: %s", function.name, milliseconds, type(error).__name__
-            )
+            log.exception("function %s failed after %.0f ms: %s", function.name, milliseconds, type(error).__name__)
             raise
         return answer
 
@@ -101,9 +96,7 @@ class Host:
 
     def _send(self, function: Indexed, output: Output) -> None:
         if output.binding["type"] != "queue":
-            raise TypeError(
-                f"function {function.name}: this host has no output binding {output.binding['type']!r}"
-            )
+            raise TypeError(f"function {function.name}: this host has no output binding {output.binding['type']!r}")
         queue = output.binding["queueName"]
         for body in _bodies(output.datum):
             self._queues.put(queue, body, self._clock())
@@ -142,9 +135,7 @@ class Host:
                 arrived.clear()
                 got: list[Message] = []
                 if len(running) <= config.new_batch_threshold:
-                    got = self._queues.receive(
-                        queue, self._clock(), limit=config.batch_size, lease=self._lease
-                    )
+                    got = self._queues.receive(queue, self._clock(), limit=config.batch_size, lease=self._lease)
                 for message in got:
                     task = asyncio.create_task(self._handle(function, message))
                     running.add(task)
@@ -259,12 +250,8 @@ def _options(arguments: list[str]) -> Options:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--cert", type=Path, required=True, help="certificate for https, PEM")
     parser.add_argument("--key", type=Path, required=True, help="its private key, PEM")
-    parser.add_argument(
-        "--queue", type=Path, default=None, help="SQLite file of the queues; without it: in memory"
-    )
-    parser.add_argument(
-        "--lease", type=float, default=600.0, help="seconds until a killed host's message comes back"
-    )
+    parser.add_argument("--queue", type=Path, default=None, help="SQLite file of the queues; without it: in memory")
+    parser.add_argument("--lease", type=float, default=600.0, help="seconds until a killed host's message comes back")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input ends")
     given = parser.parse_args(arguments)
     return Options(
@@ -314,7 +301,8 @@ async def _serve(options: Options, functions: list[Indexed], key: str | None) ->
     done, _ = await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()
-    await asyncio.wait_for(runner.cleanup(), 2 * STOP_SECONDS)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(runner.cleanup(), 2 * STOP_SECONDS)
     queues.close()
     for task in done - {ended}:
         task.result()  # a timer or a listener never ends by itself: show why
@@ -334,7 +322,7 @@ def main(arguments: list[str]) -> int:
         functions = index(load(options.app), settings)
         asyncio.run(_serve(options, functions, key))
     except Exception:  # whatever the app raises when it is imported
-        log.exception("the host cannot start with the app in %s", options.app)
+        log.exception("the host of %s ends", options.app)
         return 2
     return 0
 

@@ -62,7 +62,8 @@ class HostProcess:
     @property
     def pid(self) -> int | None:
         """None = it is not running."""
-        return self._process.pid if self._process and self._process.poll() is None else None
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
 
     def start(self, timeout: float = START_SECONDS) -> str:
         """Start it, on the port that it had before if there was one, and return its URL when it is ready."""
@@ -87,22 +88,22 @@ class HostProcess:
 
     def stop(self) -> None:
         """End it cleanly; kill it when it does not end. Safe to call twice."""
-        if self._process is None:
+        process, self._process = self._process, None
+        if process is None:
             return
-        if self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._reap()
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        _reap(process)
 
     def kill(self) -> None:
-        """SIGKILL: nothing is finished, nothing is said."""
-        if self._process is None:
-            return
-        self._process.kill()
-        self._reap()
+        """SIGKILL: nothing is finished, nothing is said. From any thread, such as a server's that sees a request."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            _reap(process)
 
     def restart(self, timeout: float = START_SECONDS) -> str:
         """Kill it and start it again; its queues are as the killed one left them."""
@@ -114,15 +115,6 @@ class HostProcess:
         if not self.log_file.exists():
             return ""
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
-
-    def _reap(self) -> None:
-        if self._process is None:
-            return
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        self._process = None
 
     def _command(self) -> list[str]:
         port = self.url.rsplit(":", 1)[1] if self.url else "0"
@@ -154,3 +146,10 @@ class HostProcess:
         if not line.startswith("READY "):
             raise HostStartError(f"the host of {self._app} ended before it was ready:\n{self.log_tail()}")
         return line.split()[1]
+
+
+def _reap(process: "subprocess.Popen[str]") -> None:
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -202,6 +203,19 @@ class TestEnding:
         port = int(host.process.url.rsplit(":", 1)[1])
         with socket.socket() as free:
             free.bind(("127.0.0.1", port))
+
+    def test_a_kill_from_another_thread_ends_what_it_was_doing(self, new_host: Callable[..., Any]) -> None:
+        """As a stand-in does that kills the host at the moment at which it sees a certain request."""
+        host = new_host()
+        url, process = host.process.url, host.process
+        killing = threading.Timer(0.2, process.kill)
+        killing.start()
+        with pytest.raises(requests.ConnectionError):
+            host.call("GET", "/api/slow")
+        killing.join()
+        assert process.pid is None
+        assert process.start() == url
+        assert host.call("GET", "/api/open").ok
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
     def test_it_does_not_outlive_its_parent(
