@@ -7,7 +7,7 @@ inside, so that the host indexes this file in a fraction of a second and an idle
 import json
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, List  # noqa: UP035  # the worker accepts typing.List in Out[], not list
 
 import azure.functions as func
 
@@ -15,34 +15,36 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 log = logging.getLogger(__name__)
 TICKS = "canary-ticks"
 STORAGE = "AzureWebJobsStorage"
+Ticks = func.Out[List[str]]  # noqa: UP006
 
 
-def _messages(services: Iterable[str]) -> list[str]:
+def _wake(ticks: Ticks, services: Iterable[str]) -> None:
+    """One queue message for each group of these services, now."""
     from controller.groups import messages
     from controller.wiring import wired
 
-    return messages(wired().records, services)
+    if found := messages(wired().records, services, wired().now()):
+        ticks.set(found)
 
 
 @app.event_grid_trigger(arg_name="event")
 @app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
-def on_deployment(event: func.EventGridEvent, ticks: func.Out[list[str]]) -> None:
+def on_deployment(event: func.EventGridEvent, ticks: Ticks) -> None:
     """A deployment, a package blob, an ARM write: in Event Grid's schema or as a CloudEvent."""
     from controller.intake import receive
     from controller.signals import arrived
     from controller.wiring import wired
 
-    ticks.set(_messages(receive(wired().world, arrived(event))))
+    _wake(ticks, receive(wired().world, arrived(event)))
 
 
 @app.timer_trigger(arg_name="timer", schedule="%TICK_SCHEDULE%", use_monitor=False)
 @app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
-def on_tick_timer(timer: func.TimerRequest, ticks: func.Out[list[str]]) -> None:
+def on_tick_timer(timer: func.TimerRequest, ticks: Ticks) -> None:
     """Every interval: one queue message per group of active services. One small read when nothing runs."""
     from controller.wiring import wired
 
-    if active := wired().records.active():
-        ticks.set(_messages(active))
+    _wake(ticks, wired().records.active())
 
 
 @app.queue_trigger(arg_name="message", queue_name=TICKS, connection=STORAGE)
@@ -51,7 +53,8 @@ def on_tick(message: func.QueueMessage) -> None:
     from controller.tick import tick
     from controller.wiring import wired
 
-    tick(wired().world, json.loads(message.get_body())["services"])
+    asked = json.loads(message.get_body())
+    tick(wired().world, asked["services"], asked["asked_at"])
 
 
 @app.queue_trigger(arg_name="message", queue_name=f"{TICKS}-poison", connection=STORAGE)
@@ -65,16 +68,16 @@ def on_poison(message: func.QueueMessage) -> None:
 
 @app.timer_trigger(arg_name="timer", schedule="%LOOKOUT_SCHEDULE%", use_monitor=False)
 @app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
-def on_lookout_timer(timer: func.TimerRequest, ticks: func.Out[list[str]]) -> None:
+def on_lookout_timer(timer: func.TimerRequest, ticks: Ticks) -> None:
     """Slower: is there a version on an idle slot that nobody announced?"""
     from controller.intake import lookout_all
     from controller.wiring import wired
 
-    ticks.set(_messages(lookout_all(wired().world)))
+    _wake(ticks, lookout_all(wired().world))
 
 
 def _answer(
-    name: str, request: func.HttpRequest, ticks: func.Out[list[str]] | None = None, **params: str
+    name: str, request: func.HttpRequest, ticks: Ticks | None = None, **params: str
 ) -> func.HttpResponse:
     """Hand one request to controller.api, and wake what it says."""
     from controller import api
@@ -89,89 +92,89 @@ def _answer(
         principal=principal(request.headers),
     )
     answer = api.handled(work, lambda: wired().world, asked)
-    if ticks is not None and answer.wake:
-        ticks.set(_messages(answer.wake))
+    if ticks is not None:
+        _wake(ticks, answer.wake)
     return func.HttpResponse(answer.body, status_code=answer.status, mimetype="application/json")
 
 
 @app.route("health", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
-def health(request: func.HttpRequest) -> func.HttpResponse:
+def health(req: func.HttpRequest) -> func.HttpResponse:
     """Are settings, policy and state there? Says nothing that a stranger may not know."""
-    return _answer("health", request)
+    return _answer("health", req)
 
 
 @app.route("services", methods=["GET"])
-def services(request: func.HttpRequest) -> func.HttpResponse:
+def services(req: func.HttpRequest) -> func.HttpResponse:
     """Every service: who is live, what runs."""
-    return _answer("services", request)
+    return _answer("services", req)
 
 
 @app.route("rollouts", methods=["GET"])
-def rollouts(request: func.HttpRequest) -> func.HttpResponse:
+def rollouts(req: func.HttpRequest) -> func.HttpResponse:
     """The newest rollouts."""
-    return _answer("rollouts", request)
+    return _answer("rollouts", req)
 
 
 @app.route("rollouts/{rollout}", methods=["GET"])
-def rollout(request: func.HttpRequest) -> func.HttpResponse:
+def rollout(req: func.HttpRequest) -> func.HttpResponse:
     """One rollout with its decisions and notices."""
-    return _answer("rollout", request)
+    return _answer("rollout", req)
 
 
 @app.route("incidents", methods=["GET"])
-def incidents(request: func.HttpRequest) -> func.HttpResponse:
+def incidents(req: func.HttpRequest) -> func.HttpResponse:
     """Poison messages, unknown events, refused policies."""
-    return _answer("incidents", request)
+    return _answer("incidents", req)
 
 
 @app.route("config", methods=["GET"])
-def config(request: func.HttpRequest) -> func.HttpResponse:
+def config(req: func.HttpRequest) -> func.HttpResponse:
     """The policy in force."""
-    return _answer("config", request)
+    return _answer("config", req)
 
 
 @app.route("config", methods=["PUT"])
-def push_config(request: func.HttpRequest) -> func.HttpResponse:
+def push_config(req: func.HttpRequest) -> func.HttpResponse:
     """Put a policy in force; a bad one is refused whole, with every problem."""
-    return _answer("push_config", request)
+    return _answer("push_config", req)
 
 
 @app.route("services/{service}/target", methods=["POST"])
-def target(request: func.HttpRequest) -> func.HttpResponse:
+def target(req: func.HttpRequest) -> func.HttpResponse:
     """Where to deploy now, with a lease."""
-    return _answer("target", request)
+    return _answer("target", req)
 
 
 @app.route("services/{service}/start", methods=["POST"])
 @app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
-def start(request: func.HttpRequest, ticks: func.Out[list[str]]) -> func.HttpResponse:
+def start(req: func.HttpRequest, ticks: Ticks) -> func.HttpResponse:
     """Start the rollout of a version."""
-    return _answer("start", request, ticks)
+    return _answer("start", req, ticks)
 
 
 @app.route("services/{service}/mode", methods=["POST"])
 @app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
-def mode(request: func.HttpRequest, ticks: func.Out[list[str]]) -> func.HttpResponse:
+def mode(req: func.HttpRequest, ticks: Ticks) -> func.HttpResponse:
     """observe, advise or act."""
-    return _answer("mode", request, ticks)
+    return _answer("mode", req, ticks)
 
 
 @app.route("services/{service}/{command}", methods=["POST"])
 @app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
-def command(request: func.HttpRequest, ticks: func.Out[list[str]]) -> func.HttpResponse:
+def command(req: func.HttpRequest, ticks: Ticks) -> func.HttpResponse:
     """pause, resume, approve, promote, abort, adopt, reassert, rollback."""
-    return _answer("command", request, ticks)
+    return _answer("command", req, ticks)
 
 
 @app.route("off", methods=["POST"])
 @app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
-def off(request: func.HttpRequest, ticks: func.Out[list[str]]) -> func.HttpResponse:
+def off(req: func.HttpRequest, ticks: Ticks) -> func.HttpResponse:
     """Stop every write, for one service or for all."""
-    return _answer("switch", request, ticks, switch="off")
+    return _answer("switch", req, ticks, switch="off")
 
 
 @app.route("on", methods=["POST"])
 @app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
-def on(request: func.HttpRequest, ticks: func.Out[list[str]]) -> func.HttpResponse:
+def on(req: func.HttpRequest, ticks: Ticks) -> func.HttpResponse:
     """Allow writes again."""
-    return _answer("switch", request, ticks, switch="on")
+    return _answer("switch", req, ticks, switch="on")

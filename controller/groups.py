@@ -7,7 +7,7 @@ from rollouts import limits
 from storing.records import Records
 
 
-def messages(records: Records, services: Iterable[str]) -> list[str]:
+def messages(records: Records, services: Iterable[str], now: float) -> list[str]:
     """The queue messages that make `services` tick; services without anything to do are left out."""
     wanted = set(services)
     by_workspace: dict[str, list[str]] = {}
@@ -15,7 +15,9 @@ def messages(records: Records, services: Iterable[str]) -> list[str]:
         if one.service in wanted:
             by_workspace.setdefault(one.workspace, []).append(one.service)
     return [
-        json.dumps({"workspace": workspace, "services": names[start : start + limits.GROUP_SERVICES]})
+        json.dumps(
+            {"workspace": workspace, "services": names[start : start + limits.GROUP_SERVICES], "asked_at": now}
+        )
         for workspace, names in sorted(by_workspace.items())
         for start in range(0, len(names), limits.GROUP_SERVICES)
     ]

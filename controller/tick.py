@@ -24,17 +24,25 @@ from storing.entries import Stored
 log = logging.getLogger(__name__)
 
 
-def tick(world: World, services: list[str]) -> None:
-    """Bring every named service one look further. One service's trouble never stops the others."""
+def tick(world: World, services: list[str], asked_at: float | None = None) -> None:
+    """Bring every named service one look further. One service's trouble never stops the others.
+
+    `asked_at` (epoch seconds) is when the tick was asked for: a rollout that was decided on since is left
+    alone, so that messages that piled up are not worked off one by one. None = look whatever was looked at.
+    """
     policy = world.policy()
     now = world.now()
     current = {service: found for service in services if (found := world.records.newest(service)) is not None}
-    active = {service: stored for service, stored in current.items() if not stored.value.closed}
+    active = {
+        service: stored
+        for service, stored in current.items()
+        if not stored.value.closed and not _served(stored.value, asked_at)
+    }
     seen = observe(world, [stored.value for stored in active.values()], policy, now) if active else {}
     for service in services:
         stored = current.get(service)
         try:
-            if stored is not None and not stored.value.closed:
+            if stored is not None and service in active:
                 stored = advance(world, stored, seen[stored.value.id])
             if stored is not None and stored.value.closed:
                 follow(world, stored.value)
@@ -49,6 +57,10 @@ def tick(world: World, services: list[str]) -> None:
         except CanaryError as error:
             log.error("%s: %s", service, error)  # noqa: TRY400  # the message says all, a trace says less
             world.records.record_incident("tick", f"{service}: {error}", world.now())
+
+
+def _served(rollout: Rollout, asked_at: float | None) -> bool:
+    return asked_at is not None and rollout.ticked_at is not None and rollout.ticked_at >= asked_at
 
 
 def advance(world: World, stored: Stored[Rollout], seen: Observation) -> Stored[Rollout]:

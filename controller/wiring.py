@@ -32,6 +32,7 @@ class Wiring:
         self._environment = environment
         self._root = root  # where the packaged policy lies
         self.settings = Settings.read(environment)
+        self.now = time.time
         self._parsed: tuple[str, Policy] | None = None  # the text last parsed, and what it meant
 
     @cached_property
@@ -45,7 +46,7 @@ class Wiring:
     def world(self) -> World:
         """The controller's world, over the real adapters."""
         return World(
-            now=time.time,
+            now=self.now,
             records=self.records,
             policy=self.policy,
             packaged=self.packaged,

@@ -88,7 +88,7 @@ def decide(rollout: Rollout, seen: Observation, now: float) -> Decision:
     """
     looked = witness(rollout, seen, now)
     verdict = judge(counts(looked, seen, now), looked.pin.indicators, settings(looked.pin)) if _judged(looked) else None
-    looked = replace(looked, verdict=verdict or looked.verdict)
+    looked = replace(looked, verdict=verdict or looked.verdict, ticked_at=now)
     if verdict is not None and verdict.kind is VerdictKind.HARMFUL and looked.harmful_at is None:
         looked = replace(looked, harmful_at=now)
     draft = Draft(rollout, looked, seen, now)

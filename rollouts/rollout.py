@@ -129,6 +129,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     lowered_for_shared: bool = False  # gone back one share for a shared fault: once only
     raised_at: float | None = None  # of our last raise
     clock_from: float | None = None  # the deadline of the step counts from here; holds move it on
+    ticked_at: float | None = None  # of the last decision by a tick: a message older than this has been served
     looked_at: float | None = None  # when the pool was last read with the weights of the open segment
     attempted: tuple[int, ...] = ()  # shares that we tried to write since the last read-back: ours, not drift
     write_failures: int = 0  # failed attempts in a row to write the present target
