@@ -1,0 +1,87 @@
+"""The judge again, slow and obvious: exact arithmetic, a search instead of a formula, a loop for each sum.
+
+Written from the definitions, sharing no code with analyzers.judge; numbers are mpmath's, 50 digits.
+"""
+
+from collections.abc import Sequence
+
+from mpmath import mp, mpf
+
+mp.dps = 50
+TINY = mpf(10) ** -12
+
+
+def projection(n_c, n_b, p_c, p_b, a, rho):
+    """The boundary point with the largest expected log-likelihood, by golden-section search over x = q_b."""
+    if n_c == 0 or rho == 0:
+        return a + rho * p_b, p_b
+    low, high = TINY, min(mpf(1), (1 - a) / rho) - TINY
+    if n_b == 0:
+        x = min(max((p_c - a) / rho, low), high)
+        return a + rho * x, x
+
+    def expected(x):
+        y = a + rho * x
+        return n_c * (p_c * mp.log(y) + (1 - p_c) * mp.log(1 - y)) + n_b * (p_b * mp.log(x) + (1 - p_b) * mp.log(1 - x))
+
+    golden = (mp.sqrt(5) - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_right = expected(left), expected(right)
+    for _ in range(160):
+        if at_left < at_right:
+            low, left, at_left = left, right, at_right
+            right = low + golden * (high - low)
+            at_right = expected(right)
+        else:
+            high, right, at_right = right, left, at_left
+            left = high - golden * (high - low)
+            at_left = expected(left)
+    x = (low + high) / 2
+    return a + rho * x, x
+
+
+def e_value(counts, alternative, null):
+    """A likelihood ratio, multiplied out."""
+    (f_c, n_c, f_b, n_b), (p_c, p_b), (q_c, q_b) = counts, alternative, null
+    canary = (p_c / q_c) ** f_c * ((1 - p_c) / (1 - q_c)) ** (n_c - f_c)
+    return canary * (p_b / q_b) ** f_b * ((1 - p_b) / (1 - q_b)) ** (n_b - f_b)
+
+
+def past(bad: Sequence, requests: Sequence, prior_bad, prior):
+    """Half a bad request in fifty, and everything before."""
+    return (sum(bad, mpf(0)) + prior_bad + mpf("0.5")) / (sum(requests, mpf(0)) + prior + 50)
+
+
+def harm(minutes, a, rho, limit, horizon, *, prior=(0, 0), factors, own_factor, weights, first):
+    """Evidence after the last of `minutes` = [(f_c, n_c, f_b, n_b), ...], not its logarithm."""
+    late = (1 - first) / (horizon - 1)
+    cap = mp.exp(min((limit - mp.log(late)) / 2, limit - mp.log(first) - mpf("0.1")))
+    running = [mpf(0)] * (len(factors) + 1)
+    unspent = mpf(1)
+    for t, (f_c, n_c, f_b, n_b) in enumerate(minutes):
+        p_b = past([m[2] for m in minutes[:t]], [m[3] for m in minutes[:t]], *prior)
+        bound = a + rho * p_b
+        floor = 1 - (1 - bound) ** own_factor
+        own = (sum((m[0] for m in minutes[:t]), mpf(0)) + floor * 50 + mpf("0.5")) / (
+            sum((m[1] for m in minutes[:t]), mpf(0)) + 50
+        )
+        rates = [1 - (1 - bound) ** factor for factor in factors] + [max(own, floor)]
+        weight = (first if t == 0 else late) if t < horizon else mpf(0)
+        unspent -= weight
+        for j, p_c in enumerate(rates):
+            e = e_value((f_c, n_c, f_b, n_b), (p_c, p_b), projection(n_c, n_b, p_c, p_b, a, rho))
+            running[j] = (running[j] + weight) * min(e, cap)
+    return sum(w * r for w, r in zip(weights, running, strict=True)) / sum(weights) + max(unspent, mpf(0))
+
+
+def safe(minutes, a, rho, *, prior=(0, 0), halfways, weights):
+    """Evidence after the last of `minutes` that p_c < a + rho p_b."""
+    products = [mpf(1)] * len(halfways)
+    for t, (f_c, n_c, f_b, n_b) in enumerate(minutes):
+        p_b = past([m[2] for m in minutes[:t]], [m[3] for m in minutes[:t]], *prior)
+        bound = a + rho * p_b
+        equal = min(p_b, bound)
+        for j, halfway in enumerate(halfways):
+            p_c = equal + halfway * (bound - equal)
+            products[j] *= e_value((f_c, n_c, f_b, n_b), (p_c, p_b), projection(n_c, n_b, p_c, p_b, a, rho))
+    return sum(w * product for w, product in zip(weights, products, strict=True))
