@@ -202,9 +202,11 @@ def test_a_missing_or_wrong_setting_is_named_and_not_shown(
     assert "secret" not in "".join(traceback.format_exception(caught.value)).replace("Misconfigured", "")
 
 
-def test_nobody_at_the_other_end(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("url", ["https://127.0.0.1:9/a-secret-path?sig=a-secret", "https://a-secret.invalid/x"])
+def test_nobody_at_the_other_end(url: str) -> None:
     for kind, setting in SETTINGS.items():
         channel = Channel(name="team", kind=kind, url_setting=setting)  # type: ignore[arg-type]
-        target = {setting: "https://127.0.0.1:9/api/events", f"{setting}_KEY": "k"}
-        with pytest.raises(Unavailable, match=f"channel team .{setting}. does not answer"):
+        target = {setting: url, f"{setting}_KEY": "a-secret"}
+        with pytest.raises(Unavailable, match=f"channel team .{setting}. does not answer") as caught:
             open_channel(channel, target, identity).send(notice())
+        assert "a-secret" not in "".join(traceback.format_exception(caught.value))

@@ -7,7 +7,7 @@ from rollouts.observation import Slot
 from rollouts.rollout import Outcome, Phase
 from storing.contract import Store
 from storing.records import Records
-from tests.storing.examples import START, decision, next_of, rollout
+from tests.storing.examples import START, Interrupting, decision, next_of, rollout
 
 
 @pytest.fixture
@@ -77,3 +77,23 @@ def test_a_decision_made_without_seeing_the_lease_is_lost(records: Records) -> N
     again = records.current("checkout")
     assert again is not None
     assert again.value == before.value
+
+
+def test_a_lease_taken_while_a_rollout_starts_is_not_overlooked(store: Store) -> None:
+    """The start, which saw no lease, is lost, whichever slot the lease is for."""
+    records = Records(store)
+    lease = lambda: records.take_lease("checkout", "pipeline 7", Slot.BLUE, START + 600, START)  # noqa: E731
+    starting = Records(Interrupting(store, lambda partition: partition == "active", lease))
+    with pytest.raises(Conflict):
+        starting.create(decision(rollout()))
+    assert records.current("checkout") is None
+
+
+def test_a_rollout_that_starts_while_a_lease_is_taken_is_not_overlooked(store: Store) -> None:
+    records = Records(store)
+    leasing = Records(
+        Interrupting(store, lambda partition: partition == "s-checkout", lambda: records.create(decision(rollout())))
+    )
+    with pytest.raises(Conflict):
+        leasing.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
+    assert records.lease("checkout") is None
