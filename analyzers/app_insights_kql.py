@@ -20,7 +20,7 @@ NAME_LIMIT = 200  # characters of an instance's or operation's name: longer ones
 SKEW_SECONDS = 60  # a row later than our clock by more than this is from the future
 AHEAD_SECONDS = 2 * 86_400  # how far to look for such rows: ingestion replaces times over a day ahead
 DURATION_LIMIT_MS = 3_600_000.0  # the front end cuts a request off after 230 s: an hour is no duration
-NEVER_MS = 1e18  # a threshold that no request exceeds: for indicators that are not judged yet
+NEVER_MS = 1e15  # a threshold that no request exceeds: for indicators that are not judged yet
 UNKNOWN = "unknown"
 LATENCY = (IndicatorKind.SLOWER_THAN, IndicatorKind.QUANTILE)
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -197,7 +197,7 @@ def _slot_rows(scopes: Sequence[Scope], routes: int, slow: int) -> str:
             limits = [_limit(scope, one, canary=role == "canary") for one in latency(scope)]
             limits += [(NEVER_MS, False)] * (slow - len(limits))
             for limit, warm_only in limits:
-                cells += [f"real({limit!r})", "true" if warm_only else "false"]
+                cells += [f"real({limit:.6f})", "true" if warm_only else "false"]
             lines.append(", ".join(cells))
     return ",\n".join(lines)
 

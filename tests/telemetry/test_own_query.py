@@ -46,6 +46,15 @@ def test_bad_rows_of_requests_that_are_not_judged_are_ignored_and_shown(world):
     assert found.ignored == 3
 
 
+def test_no_place_gets_more_bad_rows_than_it_has_rows(world):
+    declined(world, "shop-green", 2, OperationName="GET /a")
+    declined(world, "shop-green", 2, OperationName="GET /b", Url="/api/health")
+    found = world.look(world.scope(indicators=(world.own(DECLINED),), operations=0))["r1"]
+    assert isinstance(found, Counted), found
+    assert [(row.operation, row.rows, row.bad) for row in found.rows.list()] == [(REST, 2, (2,))]
+    assert found.ignored == 2
+
+
 def test_a_warm_only_own_indicator_counts_at_most_the_warm_rows(world):
     declined(world, "shop-green", 1, 5)
     declined(world, "shop-green", 2, 50)
