@@ -3,6 +3,7 @@
 import copy
 import http.server
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from rollouts.observation import MarkerReading, PoolReading, Slot, Weights
 from rollouts.rollout import Announcement
 from storing.records import Records
 from storing.sqlite import SqliteStore
-from tests.worker.conftest import Deployed
+from tests.worker.conftest import Deployed, alone
 
 DEAD = "127.0.0.1:9"  # nothing listens on the discard port
 QUEUE = ("canary-ticks", "AzureWebJobsStorage")
@@ -171,10 +172,8 @@ def begin_rollout(state: Path, policy: str) -> None:
     store.close()
 
 
-@pytest.fixture(scope="module")
-def done(package: Path, deployed: Deployed, identity: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """One process of the engine: what it indexed, and what each call gave."""
-    folder = tmp_path_factory.mktemp("state")
+def told_by_the_engine(folder: Path, package: Path, deployed: Deployed, identity: str) -> str:
+    """What the engine indexed, and what each call gave, from one process of it."""
     policy = folder / "policy.yaml"
     policy.write_text(policy_text((package / "canary.yaml").read_text(encoding="utf-8")), encoding="utf-8")
     begin_rollout(folder / "state.db", policy.read_text(encoding="utf-8"))
@@ -188,7 +187,21 @@ def done(package: Path, deployed: Deployed, identity: str, tmp_path_factory: pyt
         "TEAMS_WEBHOOK_URL": f"https://{DEAD}/webhook-key",
     }
     calls = [{"function": function, "payload": payload} for function, payload in CALLS.values()]
-    answer = deployed.work(package, calls, environment)
+    return deployed.work(package, calls, environment)
+
+
+@pytest.fixture(scope="session")
+def done(package: Path, deployed: Deployed, identity: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The same answer for all pytest workers: one of them asks the engine."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "worker-engine"
+    folder.mkdir(exist_ok=True)
+    with alone(folder):
+        kept = folder / "answer.json"
+        if not kept.exists():
+            kept.write_text(told_by_the_engine(folder, package, deployed, identity), encoding="utf-8")
+        answer: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    assert "broken" not in answer, answer["broken"]
     answer["calls"] = dict(zip(CALLS, answer["calls"], strict=True))
     return answer
 
