@@ -12,6 +12,7 @@ from cli.check import check
 from cli.config import config
 from cli.doctor import doctor
 from cli.ending import MEANINGS
+from cli.lab import lab
 from cli.schema import schema
 from cli.shift import shift
 from cli.start import start
@@ -41,6 +42,7 @@ for panel, commands in PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(config, name="config", rich_help_panel="Policy")
+app.add_typer(lab, name="lab", rich_help_panel="Try it")
 
 
 def run() -> None:

@@ -182,7 +182,7 @@ class SlotApp:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == HEALTH and self.health_fault is not None:
             return await self._sick_health()
-        if self.crash_percent and self._generator.random() * 100 < self.crash_percent:
+        if self.crash_percent and request.path != HEALTH and self._generator.random() * 100 < self.crash_percent:
             return web.Response(status=502, text="the worker process ended")
         now = self._clock()
         taking = self._taking(now)

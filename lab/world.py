@@ -5,6 +5,7 @@ endpoints, a certificate authority and the token endpoint that every function ap
 """
 
 import json
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -36,6 +37,7 @@ WORKSPACE = "11111111-1111-1111-1111-111111111111"
 POOL, MARKER, SERVICE = "green-blue-pool", "current-slot-name", "checkout"
 KEY = "lab-function-key"
 EVENT_WAIT_SECONDS = 10.0
+SWITCH_SECONDS = 0.0005  # between threads: a query in DuckDB must not keep callers waiting
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +46,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     rate: float = 320.0
     base_errors: float = 0.4  # percent of the requests that every version fails
-    slow_ms: float = 20.0  # median time to answer
+    slow_ms: float = 120.0  # median time to answer: long against the stalls of a busy machine
     ingestion: Ingestion = Ingestion(delay_seconds=0.6, jitter_seconds=0.6)
     trouble: Trouble = Trouble()
     policy: Mapping[str, Any] = {}  # overrides of the service in the lab's policy, by key
@@ -66,7 +68,8 @@ class Lab:
         self.topic = Topic(setup.trouble)
         self.logs = LogAnalytics(time.time, workspaces=[WORKSPACE], ingestion=setup.ingestion, seed=setup.seed)
         self.slots = {
-            slot: SlotApp(slot, f"checkout-{slot}", self.logs.record, seed=setup.seed) for slot in (Slot.BLUE, Slot.GREEN)
+            slot: SlotApp(slot, f"checkout-{slot}", self.logs.record, seed=setup.seed)
+            for slot in (Slot.BLUE, Slot.GREEN)
         }
         self._ids = {"pool": "", "marker": ""}
         self._gateway: Gateway | None = None
@@ -92,6 +95,7 @@ class Lab:
 
     def start(self) -> None:
         """Everything up: blue live with the first version, green idle, callers calling, the host ready."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         slot_urls = {slot: app.serve(self.data) for slot, app in self.slots.items()}
         self._begin_azure(slot_urls)
         for slot, version in ((Slot.BLUE, self.setup.first_version), (Slot.GREEN, self.setup.idle_version)):
@@ -171,7 +175,9 @@ class Lab:
         given: dict[str, str | float] = {"FAIL_PERCENT": self.setup.base_errors, "SLOW_MS": self.setup.slow_ms}
         self.slots[slot].deploy(version, **(given | settings))
 
-    def announce(self, version: str, slot: Slot, *, deployment: str | None = None, cloud: bool = False, **data: object) -> None:
+    def announce(
+        self, version: str, slot: Slot, *, deployment: str | None = None, cloud: bool = False, **data: object
+    ) -> None:
         """The pipeline's event, published to the topic in Event Grid's schema or as a CloudEvent."""
         told = {"service": SERVICE, "slot": slot, "version": version, "deploymentId": deployment or f"run-{version}"}
         self.publish("Canary.DeploymentCompleted", SERVICE, told | data, cloud=cloud)
