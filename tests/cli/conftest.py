@@ -45,7 +45,7 @@ class Api:
         status, value = scripted.pop(0) if len(scripted) > 1 else scripted[0]
         if isinstance(value, dict):
             return web.json_response(value, status=status)
-        return web.Response(status=status, text=str(value), headers={"Location": "https://login.example"})
+        return web.Response(status=status, text=str(value), headers={"Location": "/elsewhere"})
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,10 @@
 """The command line against the real function app in the lab's host: what both sides say is the same API.
 
-Azure is the lab's ARM; the slots are two health URLs. Telemetry is not there: nothing gets beyond the gate.
+Azure is the lab's ARM and an empty workspace; the slots are two health URLs. Nothing gets beyond the gate.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from lab.arm import Arm
 from lab.host_process import HostProcess
+from lab.log_analytics import LogAnalytics
 from lab.serving import Authority, Serving
 from lab.tokens import Tokens
 from tests.cli.conftest import KEY, Canary
@@ -81,7 +83,7 @@ def function_app(
         "ARM_POLL_SECONDS": "0.05",
         "AzureWebJobsStorage": "lab",
         "CANARY_POLICY": str(policy),
-        "LOGS_URL": "https://127.0.0.1:9",
+        "LOGS_URL": secure.serve(LogAnalytics(time.time).application()),
         "LOOKOUT_SCHEDULE": "0 0 0 1 1 *",
         "REQUESTS_CA_BUNDLE": str(authority.ca_file),
         "STATE_URL": f"sqlite:///{state / 'state.sqlite'}",

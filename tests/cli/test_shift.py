@@ -98,6 +98,19 @@ def test_when_the_pool_cannot_be_written_the_marker_does_not_move(arm: Arm, cana
     assert [shift(canary, 100, "--slot", "green"), state(arm)] == [0, (0, 100, "green")]
 
 
+def test_when_the_pool_reads_back_as_something_else_the_marker_does_not_move(arm: Arm, canary: Canary) -> None:
+    """Somebody else writes at the same time: 100 was not reached, so nothing is switched."""
+
+    def meddle() -> None:
+        if arm.weights(POOL)["green-backend"] == 100:
+            arm.set_weights(POOL, {"blue-backend": 70, "green-backend": 30})
+
+    arm.break_with(Fault(kind=Break.MEDDLE, method="GET", path="backends", meddle=meddle))
+    result = canary("shift", "checkout", "100", "--slot", "green", "--direct")
+    assert (result.exit_code, state(arm)) == (1, (70, 30, "blue"))
+    assert "read back as blue 70 / green 30" in result.stderr
+
+
 def test_when_the_marker_cannot_be_written_a_repetition_finishes(arm: Arm, canary: Canary) -> None:
     """The pool is at 100 already: only the marker is written."""
     broken = arm.break_with(Fault(kind=Break.OPERATION, method="PATCH", path="namedValues"))
