@@ -58,7 +58,7 @@ var roles = loadJsonContent('roles.json')
 // The comparison is honest only if both slots keep the same rows: requests are never sampled, in either of them.
 var telemetrySettings = {
   AzureFunctionsJobHost__logging__applicationInsights__samplingSettings__isEnabled: 'true'
-  AzureFunctionsJobHost__logging__applicationInsights__samplingSettings__excludedTypes: 'Request'
+  AzureFunctionsJobHost__logging__applicationInsights__samplingSettings__excludedTypes: 'Request;Exception'
 }
 
 module identity 'modules/identity.bicep' = {
