@@ -54,7 +54,11 @@ HOLDS: dict[HoldReason, HoldRule] = {
     HoldReason.SHARED: HoldRule(ends=Ends.BY_ITSELF, person="canary abort"),
     HoldReason.BASELINE_WORSE: HoldRule(ends=Ends.BY_ITSELF, person="canary promote"),
     HoldReason.ONE_INSTANCE: HoldRule(
-        ends=Ends.BY_ITSELF, limit="one_instance_seconds", then=Then.ROLLS_BACK, person="canary rollback"
+        ends=Ends.BY_ITSELF,
+        quiet_intervals=2,
+        limit="one_instance_seconds",
+        then=Then.ROLLS_BACK,
+        person="canary rollback",
     ),
     HoldReason.APPROVAL: HoldRule(
         ends=Ends.BY_A_PERSON, limit="approval_seconds", then=Then.GOES_TO_ZERO, person="canary approve"

@@ -165,7 +165,9 @@ def _gate_waits(rollout: Rollout, seen: Observation) -> str:
         if isinstance(seen.quantiles, Failed):
             why = seen.quantiles.detail
         return f"the baseline's history could not be read: {why}"
-    return f"warm-up requests to {pin.gate.warm_up_path} were not all answered (gate.warm_up)"
+    if seen.warmed is None:
+        return f"warming up with {pin.gate.warm_up_requests} requests to {pin.gate.warm_up_path} (gate.warm_up)"
+    return f"warm-up requests to {pin.gate.warm_up_path} were not all answered, they are sent again (gate.warm_up)"
 
 
 def _judged(rollout: Rollout, seen: Observation, verdict: Verdict, now: float) -> Ruling:

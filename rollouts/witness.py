@@ -29,7 +29,7 @@ def witness(rollout: Rollout, seen: Observation, now: float) -> Rollout:
     if seen.warmed is not None:
         rollout = replace(rollout, warmed=seen.warmed)
     if isinstance(seen.telemetry, Counted):
-        rollout = _settle(rollout, seen.telemetry.rows, now)
+        rollout = _settle(rollout, seen.telemetry, now)
     return rollout
 
 
@@ -120,10 +120,8 @@ def _thresholds(rollout: Rollout, quantiles: Quantiles | Failed | None, now: flo
     return replace(rollout, thresholds_ms=thresholds, judged_from=judged)
 
 
-def _settle(rollout: Rollout, tail: Rows, now: float) -> Rollout:
-    instances = dict(rollout.instances)
-    for (_, name), first in tail.instances().items():
-        instances.setdefault(name, first)
+def _settle(rollout: Rollout, counted: Counted, now: float) -> Rollout:
+    instances = {**counted.first_seen, **rollout.instances}
     if len(instances) > limits.MAX_INSTANCES_KEPT:
         newest = sorted(instances, key=instances.__getitem__)[-limits.MAX_INSTANCES_KEPT :]
         instances = {name: instances[name] for name in newest}

@@ -8,7 +8,7 @@ import numpy as np
 from analyzers.judge.checks import check
 from analyzers.judge.counts import Counts, Role, Settings
 from analyzers.judge.evidence import past_rate, reduced, safe_rates
-from analyzers.judge.indicators import Indicator
+from analyzers.judge.indicators import Indicator, IndicatorKind
 from analyzers.judge.look import INSTANCES_MIN, Finding, Look
 from analyzers.judge.projection import log_e
 from analyzers.judge.verdict import IndicatorEvidence, Side, Verdict, VerdictKind
@@ -145,7 +145,12 @@ def _unobserved(look: Look) -> Ruling | None:
 def _baseline_worse(look: Look) -> Ruling | None:
     if look.one_sample:
         return None
-    worse = [number for number, one in enumerate(look.baseline_worse()) if one.holds and look.lasts(one)]
+    # A quantile holds the slots to different thresholds: an equal baseline is bad more often by construction.
+    worse = [
+        number
+        for number, one in enumerate(look.baseline_worse())
+        if one.holds and look.lasts(one) and look.indicators[number].kind is not IndicatorKind.QUANTILE
+    ]
     return Ruling(VerdictKind.BASELINE_WORSE, indicator=look.indicators[worse[0]].name) if worse else None
 
 
