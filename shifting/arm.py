@@ -176,7 +176,7 @@ class ArmClients:
                 seen = self.once(look, asked)
                 if ours(seen):
                     return seen
-                if isinstance(error, OperationFailed) or (isinstance(error, Unavailable) and seen.etag == etag):
+                if isinstance(error, Unavailable) and seen.etag == etag:
                     raise
                 raise Conflict(f"{asked.what}: somebody else wrote first; read it again") from error
             return None

@@ -4,7 +4,7 @@ The time limit is over the whole answer. A socket's own limit starts anew with e
 drips would hold a tick for ever; here a thread asks, the caller waits, and at the limit the connection is cut.
 """
 
-import json
+import codecs
 import socket
 import threading
 from collections.abc import Callable
@@ -35,6 +35,12 @@ class _Answer(msgspec.Struct, frozen=True):
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     body: bytes | None = b""  # None = longer than BODY_LIMIT
     seconds: float | None = None
+
+
+class _Told(msgspec.Struct):
+    """The JSON of a health answer. The version stays raw: whatever else is in there is never built."""
+
+    version: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Prober:
@@ -208,21 +214,29 @@ def _judge(answer: _Answer, asked: str) -> tuple[bool, str | None, str]:
     kind = answer.headers.get("content-type", "").split(";")[0].strip().lower() or "no content type"
     if kind == "text/html":
         return False, None, "200 with HTML: a page, not a health answer; answer JSON with a version"
-    version: object = answer.headers.get(VERSION_HEADER)
+    version = answer.headers.get(VERSION_HEADER)
     if version is None:
         try:
-            told = json.loads(answer.body)
-        except (ValueError, RecursionError):
-            return False, None, f"200 with {kind} that is not JSON: answer JSON with a version"
-        if not isinstance(told, dict):
+            told = msgspec.json.decode(answer.body.removeprefix(codecs.BOM_UTF8), type=_Told)
+        except msgspec.ValidationError:
             return False, None, "200 with JSON that is not an object: answer an object with a version"
-        version = told.get("version")
-    if not isinstance(version, str) or not version.strip():
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return False, None, f"200 with {kind} that is not JSON: answer JSON with a version"
+        version = _text(told.version)
+    if version is None or not version.strip():
         return True, None, "200 without a version: put it into the JSON as text, or into the header x-version"
     version = version.strip()
     if len(version) > VERSION_LENGTH or not version.isprintable():
         return True, None, f"200 with a version that is not {VERSION_LENGTH} or fewer printable characters"
     return True, version, f"200 version {version}"
+
+
+def _text(raw: msgspec.Raw) -> str | None:
+    """None = it is not text."""
+    try:
+        return msgspec.json.decode(raw, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _join(url: str, path: str) -> str:

@@ -1,5 +1,6 @@
 """How often and how long ARM is asked, what Retry-After means, and what a closing budget does."""
 
+import time
 from email.utils import formatdate
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from lab.arm import Break, Fault
 from rollouts.errors import Misconfigured, Unavailable
 from shifting.arm import BUDGET_SECONDS, LONGEST_RETRY_AFTER_SECONDS, Asked, Service, retry_after_seconds
+from shifting.pool import Pool
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -56,6 +58,16 @@ def test_slow_answers_use_the_budget_up(world):
         clients.read(slowly, Asked("read the pool", "action", "pool"))
     assert len(world.arm.requests()) == 1
     assert world.time.slept == []
+
+
+def test_silence_ends_at_the_limit_of_one_call(world):
+    world.arm.break_with(Fault(Break.HANG, seconds=8))
+    started = time.monotonic()
+    clients = world.clients(timeout_seconds=0.2)
+    with pytest.raises(Unavailable, match="no whole answer"):
+        Pool(clients).read(world.service, world.pool_name, world.backends)
+    assert time.monotonic() - started < 4
+    assert len(world.arm.requests()) == 3
 
 
 def test_retry_after_as_a_date_is_understood(world):

@@ -112,7 +112,10 @@ def test_html_is_unhealthy_whatever_its_headers_say(site):
     [
         ("", "not JSON"),
         ("{", "not JSON"),
-        ("[" * 60_000, "not JSON"),
+        ("[" * 60_000, "not an object"),
+        ('{"a":' * 10_000, "not JSON"),
+        ('{"version": "1", "pad": ' + "[" * 30_000, "not JSON"),
+        ('{"version": NaN}', "not JSON"),
         ("\udcff".encode("utf-8", "surrogateescape"), "not JSON"),
         ("[1]", "not an object"),
         ('"1.4.2"', "not an object"),
@@ -126,6 +129,13 @@ def test_what_is_no_json_object_is_unhealthy(site, body, says):
     assert says in seen.detail
 
 
+def test_a_byte_order_mark_is_no_fault(site):
+    site.answer = lambda request: web.Response(
+        body=b"\xef\xbb\xbf" + b'{"version": "1"}', content_type="application/json"
+    )
+    assert probe(site).version == "1"
+
+
 @pytest.mark.parametrize("version", [None, 1.4, "", "  ", ["1"], "x" * 129, "1\n2", "\x1b[31m1"])
 def test_an_answer_without_a_usable_version_has_none_and_says_so(site, version):
     site.answer = lambda request: web.json_response({"version": version})
@@ -137,7 +147,8 @@ def test_an_answer_without_a_usable_version_has_none_and_says_so(site, version):
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+        st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
     )
 )
 def test_any_json_is_judged_without_an_error(body):
@@ -183,6 +194,7 @@ def test_an_endless_body_ends_at_the_limit(site):
 async def hang(request):
     while request.transport and not request.transport.is_closing():
         await asyncio.sleep(0.02)
+    return web.Response()
 
 
 async def drip(request):

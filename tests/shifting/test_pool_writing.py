@@ -119,6 +119,17 @@ def test_a_write_that_was_not_applied_is_sent_again_with_the_same_etag(world, ki
     assert world.time.slept == [0.5]
 
 
+def test_a_write_that_failed_is_not_sent_again_over_somebody_elses(world):
+    def somebody():
+        world.arm.break_with(Fault(Break.MEDDLE, "GET", times=1))
+
+    world.arm.break_with(Fault(Break.STATUS, "PUT", times=1, status=503))
+    world.arm.break_with(Fault(Break.MEDDLE, "GET", times=1, meddle=somebody))
+    with pytest.raises(Conflict, match="somebody else wrote first"):
+        world.write(TEN, world.arm.etag(world.pool_id))
+    assert len(puts(world)) == 1
+
+
 def test_throttling_is_waited_for_as_long_as_it_says(world):
     world.arm.break_with(Fault(Break.STATUS, "PUT", times=1, status=429, retry_after="3"))
     assert world.write(TEN, world.arm.etag(world.pool_id)).weights == TEN
@@ -191,6 +202,13 @@ def test_a_bad_request_repeats_what_arm_said(world):
     world.arm.break_with(Fault(Break.STATUS, "PUT", status=400, code="ValidationError", message="Url is not supported"))
     with pytest.raises(Misconfigured, match=r"400 \(ValidationError: Url is not supported\)"):
         world.write(TEN, world.arm.etag(world.pool_id))
+
+
+def test_a_long_explanation_is_cut(world):
+    world.arm.break_with(Fault(Break.STATUS, "PUT", status=400, message="why " * 1000))
+    with pytest.raises(Misconfigured) as caught:
+        world.write(TEN, world.arm.etag(world.pool_id))
+    assert len(str(caught.value)) < 500
 
 
 def test_a_pool_deleted_in_the_middle_is_misconfigured(world):
