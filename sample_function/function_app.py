@@ -2,6 +2,7 @@
 
 APP_VERSION and SLOT_NAME say what it is; FAIL_PERCENT, REJECT_PERCENT and SLOW_MS what it does to its callers, and
 FAIL_ROUTE which route alone fails. Nonsense in a setting is told by /api/health, with what to write instead.
+A pipeline writes the version into version.txt in the package, so that code and version change in one deployment.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import azure.functions as func
@@ -198,4 +200,10 @@ def _json(req: func.HttpRequest) -> dict[str, Any]:
     return decoded if isinstance(decoded, dict) else {}
 
 
-app = build(os.environ, random.Random())
+def packaged_version(folder: Path) -> dict[str, str]:
+    """APP_VERSION from version.txt of the package; nothing where there is none."""
+    file = folder / "version.txt"
+    return {"APP_VERSION": file.read_text().strip()} if file.is_file() else {}
+
+
+app = build({**packaged_version(Path(__file__).parent), **os.environ}, random.Random())
