@@ -375,7 +375,7 @@ output ANALYZER_NAME string = analyzer.outputs.name
 output CANARY_URL string = analyzer.outputs.url
 
 @description('Where pipelines publish Canary.DeploymentCompleted to.')
-output CANARY_TOPIC_URL string = analyzer.outputs.incomingTopicEndpoint
+output CANARY_TOPIC string = analyzer.outputs.incomingTopicEndpoint
 
 @description('Name of the topic that pipelines publish to.')
 output INCOMING_TOPIC_NAME string = analyzer.outputs.incomingTopicName
