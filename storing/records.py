@@ -27,6 +27,7 @@ from storing.shelf import encode, touched
 __all__ = ["Records", "Stored"]
 
 DELETED_AT_ONCE = 100
+KEPT_ROLLOUTS = 100  # of a service; older ones go, with their decisions and counts, when it comes to rest
 
 
 class Records(Series, Outbox, Leases, Orders):
@@ -60,6 +61,7 @@ class Records(Series, Outbox, Leases, Orders):
             self.store.commit(keys.ACTIVE, [Delete(active.key, active.etag)])
         except Conflict:  # somebody starts just now
             return False
+        self.prune(service, KEPT_ROLLOUTS)
         return True
 
     def storm(self, workspace: str, now: float) -> str:

@@ -4,18 +4,15 @@ Several pytest workers share one process: who comes first starts it, who leaves 
 """
 
 import fcntl
-import json
-import os
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from lab.serving import LOOPBACK, Authority
 
@@ -67,55 +64,60 @@ class FileAuthority:
 def shared(folder: Path) -> Iterator[str]:
     """The URL of the session's one Azurite, whose certificate files lie in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    with _state(folder) as state:
-        if not state.get("users"):
-            install()
-            state.update(_start(folder))
-        state["users"] = state.get("users", 0) + 1
-        url = str(state["url"])
+    # Every user holds a shared lock; the keeper ends Azurite when it gets the lock for itself. So it ends
+    # with its last user, even when that one is killed.
+    with (folder / "users").open("a") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        with (folder / "state.json").open("a+") as state:
+            fcntl.flock(state, fcntl.LOCK_EX)
+            state.seek(0)
+            port = int(state.read() or 0)
+            if not _answers(port):
+                install()
+                port = _start(folder)
+                state.truncate(0)
+                state.write(str(port))
+        yield f"https://{LOOPBACK}:{port}/devstoreaccount1"
+
+
+KEEPER = """
+import fcntl, subprocess, sys
+azurite = subprocess.Popen(sys.argv[2:])
+with open(sys.argv[1], "a") as users:
+    fcntl.flock(users, fcntl.LOCK_EX)
+    azurite.terminate()
+    azurite.wait()
+"""
+
+
+def _answers(port: int) -> bool:
     try:
-        yield url
-    finally:
-        with _state(folder) as state:
-            state["users"] -= 1
-            if not state["users"]:
-                os.kill(state["pid"], signal.SIGTERM)
+        socket.create_connection((LOOPBACK, port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
-@contextmanager
-def _state(folder: Path) -> Iterator[dict[str, Any]]:
-    """What the workers share, under a lock."""
-    with (folder / "state.json").open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        state = json.loads(file.read() or "{}")
-        yield state
-        file.seek(0)
-        file.truncate()
-        file.write(json.dumps(state))
-
-
-def _start(folder: Path) -> dict[str, Any]:
-    Authority(folder)
+def _start(folder: Path) -> int:
+    """Start Azurite and its keeper; the port."""
+    if not (folder / "ca.pem").exists():
+        Authority(folder)
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
-        port = probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
     certificate = ["--cert", str(folder / "cert.pem"), "--key", str(folder / "key.pem")]
+    azurite = [str(PROGRAM), *OPTIONS, *certificate, "--tablePort", str(port)]
     with (folder / "azurite.log").open("wb") as log:
-        process = subprocess.Popen(
-            [str(PROGRAM), *OPTIONS, *certificate, "--tablePort", str(port)],
+        keeper = subprocess.Popen(
+            [sys.executable, "-c", KEEPER, str(folder / "users"), *azurite],
             stdout=log,
             stderr=log,
             cwd=folder,
             start_new_session=True,
         )
     until = time.monotonic() + START_SECONDS
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            socket.create_connection((LOOPBACK, port), 1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return {"pid": process.pid, "url": f"https://{LOOPBACK}:{port}/devstoreaccount1"}
-    process.kill()
+    while time.monotonic() < until and keeper.poll() is None:
+        if _answers(port):
+            return port
+        time.sleep(0.05)
     raise RuntimeError(f"Azurite did not start: {(folder / 'azurite.log').read_text()}")

@@ -302,6 +302,17 @@ def test_pruning_keeps_the_newest_and_what_is_open(records: Records) -> None:
     assert records.deployment("checkout", rollout().deployment_id) == rollout().id, "still never a second"
 
 
+def test_a_service_that_comes_to_rest_keeps_a_bounded_history(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storing.records.KEPT_ROLLOUTS", 2)
+    for days in range(4):
+        records.create(decision(rollout(started_at=START + days * 86400)))
+        closed(records)
+        assert records.deactivate("checkout")
+    assert len(records.rollouts("checkout", 9)) == 2
+
+
 def test_a_record_of_a_newer_version_is_said_not_guessed(records: Records) -> None:
     records.store.commit("s-checkout", [Put("lease", b"\x81\xa2id\x01", None)])
     with pytest.raises(InvariantBroken, match="newer version"):
