@@ -317,6 +317,12 @@ def test_our_own_writes_to_the_pool_wake_nobody() -> None:
         assert chosen["includedEventTypes"] == [event]
         assert chosen["advancedFilters"][0]["operatorType"] == "StringBeginsWith"
         assert chosen["advancedFilters"][0]["key"] == "subject"
+    for values in (
+        "map(packageContainers, container => '/blobServices/default/containers/${container}/')",
+        "map(siteNames, siteName => resourceId('Microsoft.Web/sites', siteName))",
+    ):
+        assert f"values: {values}\n" in bicep.text
+    assert bicep.values["parameters"]["packageContainers"]["default"] == ["package-blue", "package-green"]
 
 
 def test_queues_tables_and_containers_are_those_of_the_code() -> None:
