@@ -26,7 +26,7 @@ SAFE_WEIGHTS = (0.7, 0.3)
 # Most of the prior says that a fault is there from the first interval: a deployment is when faults begin.
 FIRST_START = 0.65
 # Missing rows: the share halved is the null, the alternatives are fractions of it.
-MISSING_FRACTIONS = (0.5, 0.2, 0.02)
+MISSING_FRACTIONS = (0.8, 0.5, 0.2, 0.02)
 # What is believed of the baseline before anything was seen: half a bad request in fifty.
 PRIOR_BAD, PRIOR_REQUESTS = 0.5, 50.0
 

@@ -43,8 +43,9 @@ LEFT_OUT_TERMS = 2
 NEAR_LIMIT = 1.0
 # The baseline is out of its history NOW only when its last intervals, pooled, are above the bound.
 RECENT_INTERVALS = 3
-# What is over fades from a little above the limit, so that rounding does not decide (nats).
-SLACK = 0.01
+# What is over fades from so far above its limit (nats): two to four calm intervals end an alarm, and one lucky
+# interval does not interrupt it.
+SLACK = 1.0
 # Missing rows are looked for in this many settled intervals of the current segment, the newest; and they are
 # missing NOW only when the last few show it.
 MISSING_INTERVALS, MISSING_NOW = 240, 10

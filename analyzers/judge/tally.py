@@ -143,7 +143,7 @@ class Tally:
             chosen = np.nonzero(group >= 0)[0]
             number = len(grouping.names)
             key, values = group[chosen] * size + placed.column[chosen], placed.values[:, chosen]
-        bins = _binned(values, key, number * size).reshape(-1, number, size)
+        bins = _binned(values, key, number * size).reshape(len(values), number, size)
         self._binned[role, grouping] = bins
         return bins
 

@@ -1,0 +1,208 @@
+"""How long a step will take: simulated with the very tests that will judge it. For `canary plan`.
+
+A rule of thumb cannot know the price of many looks, of several indicators and of an unknown baseline; a few
+hundred simulated rollouts do.
+"""
+
+import msgspec
+import numpy as np
+
+from analyzers.judge.checks import check_settings, check_tolerance
+from analyzers.judge.counts import CountsError, Settings
+from analyzers.judge.crossings import first_crossings
+from analyzers.judge.indicators import Indicator
+from analyzers.judge.projection import project
+
+# Enough for a median within a few percent, and a ninetieth percentile within ten.
+ROLLOUTS = 200
+# Baseline intervals before the rollout that the judge may learn from, as the default history of 60 minutes.
+HISTORY = 60
+# Longer than this is not simulated: it is no plan for a rollout.
+INTERVALS_MAX = 1_440
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """Intervals until something is proven; None = not within the horizon in at least so many rollouts."""
+
+    median: int | None
+    p90: int | None
+    within_horizon: float  # fraction of the simulated rollouts in which it is proven within the horizon
+    reason: str | None = None  # why not, in plain words; None = it can be proven
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault of `factor` times the baseline's rate, and how long until it is HARMFUL."""
+
+    factor: float
+    rate: float  # fraction
+    harmful: Waiting
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to expect of one indicator at one share. Intervals count from the step's first judged one.
+
+    What comes on top, per policy: bake, settle (for SAFE), and the slowest of the other indicators.
+    """
+
+    indicator: str
+    canary_share: float  # fraction
+    requests_per_interval: float  # both slots
+    baseline_rate: float  # fraction
+    boundary: float  # fraction: the worst tolerated canary rate
+    horizon: int  # intervals that were looked at
+    safe: Waiting  # when nothing is wrong
+    faults: tuple[Fault, ...]
+
+
+def plan(  # noqa: PLR0913 (an entry point: every argument is a name in the policy or a number of the traffic)
+    indicator: Indicator,
+    *,
+    canary_share: float,
+    requests_per_interval: float,
+    baseline_rate: float,
+    settings: Settings,
+    indicators: int = 1,
+    faults: tuple[float, ...] = (2, 5, 20),
+    horizon: int | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Intervals to SAFE when nothing is wrong, and to HARMFUL for each fault factor, at this traffic.
+
+    `canary_share` and `baseline_rate` are fractions, `indicators` how many share alpha, `horizon` how many
+    intervals the step may take (None: the settings' horizon, which covers the whole rollout).
+
+    >>> from analyzers.judge.indicators import IndicatorKind
+    >>> failures = Indicator(name="failures", kind=IndicatorKind.FAILURES, points=0.005, ratio=1.25)
+    >>> found = plan(failures, canary_share=0.1, requests_per_interval=2000, baseline_rate=0.005, settings=Settings())
+    >>> found.safe.median < 20, found.faults[2].harmful.median
+    (True, 2)
+    """
+    check_settings(settings)
+    check_tolerance(indicator.name, indicator.points, indicator.ratio, indicator.ceiling)
+    for name, value in (("canary_share", canary_share), ("baseline_rate", baseline_rate)):
+        if not 0 <= value <= 1:
+            raise CountsError(f"{name} is {value!r}, must be a fraction from 0 to 1")
+    if not 0 < requests_per_interval < 1e9:
+        raise CountsError(f"requests_per_interval is {requests_per_interval!r}, must be above 0 and below 1e9")
+    if indicators < 1:
+        raise CountsError(f"indicators is {indicators!r}, must be at least 1")
+    looked = min(horizon or settings.horizon, INTERVALS_MAX)
+    world = World(indicator, canary_share, requests_per_interval, baseline_rate, settings, indicators, looked, seed)
+    return Plan(
+        indicator=indicator.name,
+        canary_share=canary_share,
+        requests_per_interval=requests_per_interval,
+        baseline_rate=baseline_rate,
+        boundary=indicator.boundary(baseline_rate),
+        horizon=looked,
+        safe=world.to_safe(),
+        faults=tuple(world.fault(factor) for factor in faults),
+    )
+
+
+class World(msgspec.Struct, frozen=True):
+    """The traffic that is simulated, and how it is judged."""
+
+    indicator: Indicator
+    canary_share: float
+    requests: float  # per interval, both slots
+    baseline_rate: float
+    settings: Settings
+    indicators: int
+    horizon: int
+    seed: int
+
+    def to_safe(self) -> Waiting:
+        """Until SAFE, canary and baseline alike."""
+        name, boundary = self.indicator.name, self.indicator.boundary(self.baseline_rate)
+        if self.canary_share in (0.0, 1.0):
+            return _never("there is no concurrent baseline at this share: nothing is proven, only watched")
+        if boundary <= self.baseline_rate:
+            return _never(
+                f"a canary that is merely equal cannot be proven: {name} tolerates {boundary:.4%} at a baseline of"
+                f" {self.baseline_rate:.4%}; give it points, or a ratio above 1"
+            )
+        needed = self.limit(self.baseline_rate, self.settings.beta)
+        if needed > 3 * self.horizon:
+            return _never(self._too_little(needed, boundary))
+        _, safe = self._simulated(self.baseline_rate)
+        found = _waiting(safe)
+        return (
+            found
+            if found.median is not None
+            else msgspec.structs.replace(found, reason=self._too_little(needed, boundary))
+        )
+
+    def fault(self, factor: float) -> Fault:
+        """Until HARMFUL, when the canary fails `factor` times as often."""
+        rate, boundary = min(1.0, factor * self.baseline_rate), self.indicator.boundary(self.baseline_rate)
+        if self.canary_share in (0.0, 1.0):
+            waiting = _never("there is no concurrent baseline at this share")
+        elif rate <= boundary:
+            waiting = _never(f"{rate:.4%} is within the tolerance of {boundary:.4%}: it is not meant to be rolled back")
+        else:
+            needed = self.limit(rate, self.settings.alpha / self.indicators)
+            if needed > 3 * self.horizon:
+                waiting = _never(f"it would take about {needed:.0f} intervals, {self.horizon} are looked at")
+            else:
+                harm, _ = self._simulated(rate)
+                waiting = _waiting(harm)
+                if waiting.median is None:
+                    why = f"in most rollouts it takes longer than {self.horizon} intervals"
+                    waiting = msgspec.structs.replace(waiting, reason=why)
+        return Fault(factor=factor, rate=rate, harmful=waiting)
+
+    def limit(self, canary_rate: float, error: float) -> float:
+        """Intervals that no test with this error rate can beat on average: log(1/error) / information."""
+        requests = self.requests * self.canary_share, self.requests * (1 - self.canary_share)
+        canary, baseline = (float(np.clip(rate, 1e-12, 1 - 1e-12)) for rate in (canary_rate, self.baseline_rate))
+        q_c, q_b = project(requests, (canary, baseline), self.indicator.points, self.indicator.ratio)
+        gained = requests[0] * _apart(canary, float(q_c)) + requests[1] * _apart(baseline, float(q_b))
+        return float(np.log(1 / error) / gained) if gained > 0 else float("inf")
+
+    def _too_little(self, needed: float, boundary: float) -> str:
+        return (
+            f"{self.indicator.name} cannot be proven in {self.horizon} intervals at"
+            f" {self.requests * self.canary_share:.4g} canary requests each (it takes about {needed:.0f}): a wider"
+            f" tolerance than {boundary:.4%}, a larger share, more time, or promote_when: unrefuted"
+        )
+
+    def _simulated(self, canary_rate: float) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(self.seed)
+        sent = rng.poisson(self.requests, (ROLLOUTS, self.horizon))
+        canary = rng.binomial(sent, self.canary_share)
+        past = rng.poisson(self.requests, (ROLLOUTS, HISTORY))
+        return first_crossings(
+            canary,
+            rng.binomial(canary, canary_rate),
+            sent - canary,
+            rng.binomial(sent - canary, self.baseline_rate),
+            points=self.indicator.points,
+            ratio=self.indicator.ratio,
+            alpha=self.settings.alpha,
+            beta=self.settings.beta,
+            indicators=self.indicators,
+            horizon=self.settings.horizon,
+            history=(past, rng.binomial(past, self.baseline_rate)),
+        )
+
+
+def _apart(p: float, q: float) -> float:
+    """KL divergence of two coin flips, nats."""
+    return float(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
+
+
+def _never(reason: str) -> Waiting:
+    return Waiting(median=None, p90=None, within_horizon=0.0, reason=reason)
+
+
+def _waiting(crossed: np.ndarray) -> Waiting:
+    """Median and ninetieth percentile of first crossings (0 = never)."""
+    ordered = np.sort(np.where(crossed == 0, np.iinfo(np.int64).max, crossed))
+    median, p90 = (int(ordered[int(np.ceil(part * len(ordered))) - 1]) for part in (0.5, 0.9))
+    never = np.iinfo(np.int64).max
+    return Waiting(
+        median=None if median == never else median,
+        p90=None if p90 == never else p90,
+        within_horizon=float((crossed > 0).mean()),
+    )
