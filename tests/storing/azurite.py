@@ -34,6 +34,11 @@ class AzuriteMissingError(Exception):
     """npm is not there, so Azurite cannot be."""
 
 
+def possible() -> bool:
+    """True when Azurite is there or can be installed."""
+    return PROGRAM.exists() or shutil.which("npm") is not None
+
+
 def install() -> None:
     """Have Azurite under `.tools`; once, some 15 seconds."""
     if PROGRAM.exists():
