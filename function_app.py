@@ -44,7 +44,10 @@ def on_tick_timer(timer: func.TimerRequest, ticks: Ticks) -> None:
     """Every interval: one queue message per group of active services. One small read when nothing runs."""
     from controller.wiring import wired
 
-    _wake(ticks, wired().records.active())
+    active = wired().records.active()
+    if active:
+        log.info("canary.active %d", len(active))  # an alert reads it: a timer that runs while no tick does
+    _wake(ticks, active)
 
 
 @app.queue_trigger(arg_name="message", queue_name=TICKS, connection=STORAGE)
@@ -76,9 +79,7 @@ def on_lookout_timer(timer: func.TimerRequest, ticks: Ticks) -> None:
     _wake(ticks, lookout_all(wired().world))
 
 
-def _answer(
-    name: str, request: func.HttpRequest, ticks: Ticks | None = None, **params: str
-) -> func.HttpResponse:
+def _answer(name: str, request: func.HttpRequest, ticks: Ticks | None = None, **params: str) -> func.HttpResponse:
     """Hand one request to controller.api, and wake what it says."""
     from controller import api
     from controller.principal import principal

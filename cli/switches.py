@@ -8,7 +8,7 @@ from cli.ending import ends
 from cli.options import Actor, AsJson, Reason, Service, SomeService, Url
 from cli.remote import Remote
 from cli.screen import Screen
-from rollouts.policy import Mode
+from rollouts.observation import Mode
 
 
 @ends

@@ -15,9 +15,7 @@ def messages(records: Records, services: Iterable[str], now: float) -> list[str]
         if one.service in wanted:
             by_workspace.setdefault(one.workspace, []).append(one.service)
     return [
-        json.dumps(
-            {"workspace": workspace, "services": names[start : start + limits.GROUP_SERVICES], "asked_at": now}
-        )
+        json.dumps({"workspace": workspace, "services": names[start : start + limits.GROUP_SERVICES], "asked_at": now})
         for workspace, names in sorted(by_workspace.items())
         for start in range(0, len(names), limits.GROUP_SERVICES)
     ]

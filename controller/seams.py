@@ -6,7 +6,7 @@ Adapters raise Conflict, Unavailable and Misconfigured (rollouts.errors), with t
 from collections.abc import Sequence
 from typing import Protocol
 
-from rollouts.decision import Notice
+from rollouts.notice import Notice
 from rollouts.observation import Counted, Failed, MarkerReading, PoolReading, Probe, Quantiles, Scope, Slot, Weights
 
 

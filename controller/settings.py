@@ -18,6 +18,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     arm_poll_seconds: float = 2.0  # between polls of a long-running named value write
     identity_client_id: str | None = None  # of the user-assigned identity; None = the system-assigned one
     policy_path: str = "canary.yaml"  # the packaged file, used until one is pushed
+    slot_audience: str | None = None  # api://<client id> that slots behind Entra admit; None = they ask for no token
     preview_key: str | None = None  # secret header of the preview route; None = no preview route
 
     @classmethod
@@ -35,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "logs_url": "LOGS_URL",
             "identity_client_id": "AZURE_CLIENT_ID",
             "policy_path": "CANARY_POLICY",
+            "slot_audience": "SLOT_AUDIENCE",
             "preview_key": "PREVIEW_KEY",
         }
         given: dict[str, object] = {field: environment[name] for field, name in names.items() if environment.get(name)}

@@ -7,12 +7,12 @@ before it is told, and the next tick goes on from what is stored.
 
 import logging
 
-from notifying.outbox import drain
-
+from controller import views
 from controller.intake import follow
 from controller.observe import failed, observe, read_marker, read_pool, replace_readings
 from controller.world import World
-from rollouts.decide import decide, read_back, wants_write, write_failed
+from notifying.outbox import drain
+from rollouts.decide import decide, overdue, read_back, wants_write, write_failed
 from rollouts.decision import Decision
 from rollouts.errors import CanaryError, Conflict, InvariantBroken, Misconfigured, Unavailable
 from rollouts.observation import MarkerReading, Observation, PoolReading
@@ -71,9 +71,12 @@ def advance(world: World, stored: Stored[Rollout], seen: Observation) -> Stored[
 
 def save(world: World, stored: Stored[Rollout], decision: Decision) -> Stored[Rollout]:
     """By compare-and-swap, with the notices and the settled counts, in one transaction. Conflict = stop."""
+    after = world.records.save(stored, decision)
     if decision.recorded:
-        log.info("%s: %s", decision.rollout.id, decision.sentence)
-    return world.records.save(stored, decision)
+        log.info("canary.decision %s", views.logged(decision))
+    if overdue(decision.rollout, decision.at):
+        log.warning("canary.overdue %s", views.logged(decision))
+    return after
 
 
 def converge(world: World, stored: Stored[Rollout], seen: Observation) -> Stored[Rollout]:

@@ -8,6 +8,7 @@ import msgspec
 from controller.observe import read_marker
 from controller.world import World
 from rollouts import limits
+from rollouts.decision import Decision
 from rollouts.observation import MarkerReading
 from rollouts.rollout import Rollout
 
@@ -89,6 +90,24 @@ def service(world: World, name: str) -> dict[str, Any]:
         if lease is not None and lease.value.holds(world.now())
         else None,
     }
+
+
+def logged(decision: Decision) -> str:
+    """A decision as the workbook and the alerts read it from the log: one JSON object."""
+    rollout = decision.rollout
+    shown = {
+        "service": rollout.service,
+        "rollout": rollout.id,
+        "version": rollout.version,
+        "phase": rollout.phase,
+        "share": rollout.share,
+        "verdict": decision.verdict.kind if decision.verdict else None,
+        "hold": decision.hold,
+        "reason": decision.hold,
+        "outcome": decision.outcome,
+        "sentence": decision.sentence,
+    }
+    return msgspec.json.encode(shown).decode()
 
 
 def plain(value: Any) -> Any:

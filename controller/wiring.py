@@ -129,7 +129,9 @@ class Wiring:
     def _prober(self) -> Prober:
         from shifting.health import Prober as SlotProber
 
-        return SlotProber(timer=time.monotonic, preview_key=self.settings.preview_key)
+        audience = self.settings.slot_audience
+        token = (lambda: self.credential.get_token(f"{audience}/.default").token) if audience else None
+        return SlotProber(timer=time.monotonic, preview_key=self.settings.preview_key, token=token)
 
 
 class _Lazy:

@@ -23,9 +23,7 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
         try:
             given = msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
         except FileNotFoundError as error:
-            raise ValueError(
-                f'there is no {file}: a function app needs one, at least {{"version": "2.0"}}'
-            ) from error
+            raise ValueError(f'there is no {file}: a function app needs one, at least {{"version": "2.0"}}') from error
         except msgspec.DecodeError as error:
             raise ValueError(f"{file} is not JSON: {error}") from error
         if given.get("version") != "2.0":
@@ -46,9 +44,7 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
 def _within(given: dict[str, Any], key: str, default: int, low: int, high: int) -> int:
     value = given.get(key, default)
     if not isinstance(value, int) or not low <= value <= high:
-        raise ValueError(
-            f"host.json: extensions.queues.{key} is {value!r}; write a whole number from {low} to {high}"
-        )
+        raise ValueError(f"host.json: extensions.queues.{key} is {value!r}; write a whole number from {low} to {high}")
     return value
 
 

@@ -34,9 +34,7 @@ class Queues:
     """All queues of one storage account. `path` None = in memory, lost with the process."""
 
     def __init__(self, path: Path | None = None) -> None:
-        self._base = sqlite3.connect(
-            path or ":memory:", isolation_level=None, check_same_thread=False, timeout=10
-        )
+        self._base = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False, timeout=10)
         self._base.execute("PRAGMA journal_mode=WAL")
         self._base.execute("PRAGMA synchronous=OFF")  # survives a killed process; not a fallen machine
         self._base.executescript(SCHEMA)

@@ -29,6 +29,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     canary_errors: float | None = None  # percent that the new version fails
     canary_slowdown: float | None = None  # factor
     onset: float | None = None  # seconds from its first traffic to a late fault
+    history: float = 12.0  # seconds of traffic before the deployment
     policy: Mapping[str, Any] = {}  # overrides for a shorter run
 
 
@@ -79,7 +80,7 @@ class Run:
 
     def begin(self, *, errors: float | None = -1.0, **settings: str | float) -> None:
         """Let the history grow, deploy 1.1.0 to green, announce it. `errors` None = no worse than the old one."""
-        self.wait(self.lab_history())
+        self.wait(self.options.history)
         wanted = self._errors if errors == -1.0 else errors
         if errors is not None and self.options.canary_errors is not None:
             wanted = self.options.canary_errors
@@ -90,10 +91,6 @@ class Run:
             settings.setdefault("SLOW_MS", self.lab.setup.slow_ms * slowdown)
         self.deploy(Slot.GREEN, "1.1.0", **settings)
         self.lab.announce("1.1.0", Slot.GREEN, cloud=self.options.seed % 2 == 0)
-
-    def lab_history(self) -> float:
-        """Seconds of traffic that the baseline's history needs."""
-        return float(str(self.lab.setup.policy.get("history", "12s")).removesuffix("s"))
 
     def newest(self) -> Summary | None:
         """The newest rollout that counts; None while there is none or the host is being restarted."""

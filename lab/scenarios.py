@@ -14,7 +14,7 @@ from lab.event_grid import Trouble
 from lab.log_analytics import Ingestion
 from lab.run import Options, Run
 from lab.slots import HealthFault
-from lab.world import MARKER, POOL, SITE, Setup
+from lab.world import MARKER, POOL, SITE, Setup, overridden
 from rollouts.observation import Slot, Weights
 
 NEW = "1.1.0"
@@ -365,7 +365,5 @@ def setup_of(scenario: Scenario, options: Options) -> Setup:
         changes["rate"] = options.rate
     if options.base_errors is not None:
         changes["base_errors"] = options.base_errors
-    policy = dict(changes.get("policy", {}))
-    for key, value in options.policy.items():
-        policy[key] = {**value, **policy.get(key, {})} if isinstance(value, dict) else policy.get(key, value)
+    policy = overridden(options.policy, changes.get("policy", {}))
     return Setup(**{"seed": options.seed, **changes, "policy": policy})

@@ -13,9 +13,7 @@ def check(schedule: str) -> None:
     """
     fields = len(schedule.split())
     if fields not in (5, 6):
-        raise ValueError(
-            f"schedule {schedule!r} has {fields} fields: write second minute hour day month day-of-week"
-        )
+        raise ValueError(f"schedule {schedule!r} has {fields} fields: write second minute hour day month day-of-week")
     try:
         croniter(schedule, 0.0, second_at_beginning=True, day_or=False)
     except (CroniterError, ValueError, TypeError) as error:

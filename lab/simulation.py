@@ -89,9 +89,7 @@ class SimulatedPool:
             raise Unavailable("the pool does not answer")
         return PoolReading(weights=self.weights, etag=str(self.revision))
 
-    def write(
-        self, _service: str, _pool: str, _backends: dict[Slot, str], weights: Weights, etag: str
-    ) -> PoolReading:
+    def write(self, _service: str, _pool: str, _backends: dict[Slot, str], weights: Weights, etag: str) -> PoolReading:
         self.sim.effect("pool.write")
         if self.sim.now < self.refuse_until:
             raise Unavailable("429 Too Many Requests", retry_at=self.refuse_until)
@@ -220,9 +218,7 @@ class SimulatedTelemetry:
         cell = minute.instance[mine] * width + minute.operation[mine]
         size = INSTANCES * width
         every = np.bincount(cell, minlength=size)
-        bad = [
-            np.bincount(cell[_bad(one, role, scope, minute, mine)], minlength=size) for one in scope.indicators
-        ]
+        bad = [np.bincount(cell[_bad(one, role, scope, minute, mine)], minlength=size) for one in scope.indicators]
         return [
             Row(
                 role,
@@ -349,7 +345,9 @@ class Simulation:
         """New code on a slot."""
         self.apps[slot] = App(version=version, behaviour=behaviour or Behaviour())
 
-    def announce(self, version: str, *, slot: Slot | None = None, deployment: str | None = None, **data: object) -> None:
+    def announce(
+        self, version: str, *, slot: Slot | None = None, deployment: str | None = None, **data: object
+    ) -> None:
         """The pipeline's event, through the intake."""
         told = {"service": "checkout", "version": version, "deploymentId": deployment or f"run-{version}", **data}
         if slot is not None:

@@ -16,6 +16,7 @@ from typing import Any, Self
 import msgspec
 import requests
 
+from controller.config import load
 from lab.arm import Arm
 from lab.chat import Chat, Kind, Post
 from lab.event_grid import Subscription, Topic, Trouble
@@ -124,7 +125,9 @@ class Lab:
         }
         self.topic_url = f"{self.control.serve(self.topic.app())}/api/events"
         policy = self.folder / "canary.yaml"
-        policy.write_text(policy_text(slot_urls, self.setup), encoding="utf-8")
+        text = policy_text(slot_urls, self.setup)
+        load(text)  # a policy with errors is told here, not by a host that stays silent
+        policy.write_text(text, encoding="utf-8")
         environment = {
             **urls,
             **self.tokens.environment(self.control.serve(self.tokens.app(), tls=False)),
@@ -286,5 +289,14 @@ def policy_text(slot_urls: Mapping[Slot, str], setup: Setup) -> str:
         "slack": {"kind": Kind.SLACK, "url_setting": "SLACK_WEBHOOK_URL"},
         "webhook": {"kind": Kind.WEBHOOK, "url_setting": "WEBHOOK_URL"},
     }
-    tree = {"channels": channels, "services": {SERVICE: service | dict(setup.policy)}}
+    tree = {"channels": channels, "services": {SERVICE: overridden(service, setup.policy)}}
     return json.dumps(tree, indent=2)  # JSON is YAML
+
+
+def overridden(service: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`service` with `changes`; mappings are merged key by key, as deep as they go."""
+    found = dict(service)
+    for key, value in changes.items():
+        known = found.get(key)
+        found[key] = overridden(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
+    return found

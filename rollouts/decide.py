@@ -146,6 +146,14 @@ def wants_write(
     return not in_place(rollout, pool, marker)
 
 
+def overdue(rollout: Rollout, now: float) -> bool:
+    """Whether the rollout is held for longer than its hold's limit allows, and nothing ended it."""
+    if rollout.hold is None or rollout.closed:
+        return False
+    limit = HOLDS[rollout.hold.reason].limit_seconds(rollout.pin.limits)
+    return limit is not None and now - rollout.hold.since > limit
+
+
 def settings(pin: Pin) -> Settings:
     """The judge's settings that a pin asks for."""
     return Settings(

@@ -4,9 +4,7 @@ import msgspec
 
 from analyzers.judge.counts import Rows
 from analyzers.judge.verdict import Verdict
-from rollouts.notice import Line as Line
-from rollouts.notice import Notice as Notice
-from rollouts.notice import NoticeKind as NoticeKind
+from rollouts.notice import Notice, NoticeKind
 from rollouts.rollout import HoldReason, Outcome, Phase, Rollout
 
 

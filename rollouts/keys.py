@@ -14,7 +14,9 @@ from rollouts.leaves import Leaf, listed, optional
 T_co = TypeVar("T_co", covariant=True)
 
 MAX_SERVICES = 500  # one policy text must fit into one record of the store
+MAX_NOTIFIED = 10  # of one service: two notices to each fit one transaction of 100 writes, with room to spare
 MAX_CHANNELS = 50
+MAX_NOTIFIED = 10  # channels of one service: two notices to each fit one transaction of 100 writes
 MAX_STEPS = 20  # more steps than that cannot each be proven in a day
 MAX_INDICATORS = 20  # alpha is shared between them: more would only blunt each
 MAX_HORIZON = 20_000  # judged intervals of one rollout: two weeks of minutes; the judge's cost grows with it
@@ -139,7 +141,7 @@ NOTIFY: Final = Key(
     "notify",
     listed(
         leaves.text(leaves.NAME_PATTERN, what="the name of a channel under `channels`", example="team"),
-        cap=MAX_CHANNELS,
+        cap=MAX_NOTIFIED,
         what="names of channels",
     ),
     "Channels that are told.",

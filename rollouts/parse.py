@@ -13,8 +13,8 @@ from analyzers.judge.indicators import Indicator, IndicatorKind
 from rollouts import keys, leaves
 from rollouts.errors import PolicyError
 from rollouts.leaves import Path, duration_text, is_loopback, shown
-from rollouts.observation import Slot
-from rollouts.policy import Channel, Gate, HoldLimits, Mode, Pin, Policy, ServicePolicy, SlotConfig
+from rollouts.observation import Mode, Slot
+from rollouts.policy import Channel, Gate, HoldLimits, Pin, Policy, ServicePolicy, SlotConfig
 from rollouts.presets import PRESETS, PresetName
 from rollouts.sections import Problems, Section, spelled
 

@@ -8,8 +8,7 @@ from typing import Literal
 import msgspec
 
 from analyzers.judge.indicators import Indicator
-from rollouts.observation import Mode as Mode
-from rollouts.observation import Slot
+from rollouts.observation import Mode, Slot
 
 
 class SlotConfig(msgspec.Struct, frozen=True, kw_only=True):

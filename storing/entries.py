@@ -6,8 +6,7 @@ import msgspec
 
 from analyzers.judge.verdict import Verdict
 from rollouts.notice import Notice, NoticeKind
-from rollouts.observation import Slot
-from rollouts.policy import Mode
+from rollouts.observation import Mode, Slot
 from rollouts.rollout import HoldReason, Outcome, Phase
 
 T_co = TypeVar("T_co", covariant=True)

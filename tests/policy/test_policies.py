@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from analyzers.judge.indicators import IndicatorKind
 from rollouts.errors import PolicyError
-from rollouts.observation import Slot
+from rollouts.observation import Mode, Slot
 from rollouts.parse import parse
-from rollouts.policy import Mode
 from rollouts.presets import PRESETS
 from tests.policy import trees
 

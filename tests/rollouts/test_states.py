@@ -51,9 +51,7 @@ def test_nothing_reaches_100_but_by_proof_or_a_person():
 
 
 def test_only_a_read_back_closes():
-    closing = {
-        (phase, event) for phase in TABLE for event, (after, _) in TABLE[phase].items() if after is Phase.CLOSED
-    }
+    closing = {(phase, event) for phase in TABLE for event, (after, _) in TABLE[phase].items() if after is Phase.CLOSED}
     assert closing == {(Phase.CLOSING, Event.CARRIED_OUT)}
 
 

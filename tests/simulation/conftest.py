@@ -7,14 +7,15 @@ import pytest
 from lab.simulation import Behaviour, Simulation
 from rollouts.observation import Slot
 
-POLICY = """
+SUBSCRIPTION = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers"
+POLICY = f"""
 channels:
-  team: {kind: teams, url_setting: TEAMS_WEBHOOK_URL}
+  team: {{kind: teams, url_setting: TEAMS_WEBHOOK_URL}}
 services:
   checkout:
     preset: standard
     mode: act
-    api_management: /subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.ApiManagement/service/apim
+    api_management: {SUBSCRIPTION}/Microsoft.ApiManagement/service/apim
     pool: green-blue-pool
     workspace: 11111111-1111-1111-1111-111111111111
     slots:
@@ -22,28 +23,29 @@ services:
         backend: blue-backend
         url: https://127.0.0.1:1/blue
         role_name: checkout-blue
-        site: /subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Web/sites/checkout-blue
+        site: {SUBSCRIPTION}/Microsoft.Web/sites/checkout-blue
         deployment_container: blue-packages
       green:
         backend: green-backend
         url: https://127.0.0.1:1/green
         role_name: checkout-green
-        site: /subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Web/sites/checkout-green
+        site: {SUBSCRIPTION}/Microsoft.Web/sites/checkout-green
         deployment_container: green-packages
     bake: 3s
     deadline: 60s
     watch: 15s
     history: 20s
-    gate: {path: /api/health, successes: 3, deadline: 30s, warm_up: {path: /api/hello, requests: 5}}
+    gate: {{path: /api/health, successes: 3, deadline: 30s, warm_up: {{path: /api/hello, requests: 5}}}}
     critical_operations: [POST /pay]
     indicators:
-      failures: {points: 2, ratio: 1.25}
-      rejected: {points: 2, ratio: 1.5}
-      p95: {quantile: 95%, slowdown: 20%, points: 2, ratio: 1.0}
-    limits: {blind: 10s, unobserved: 10s, one_instance: 10s}
+      failures: {{points: 2, ratio: 1.25}}
+      rejected: {{points: 2, ratio: 1.5}}
+      p95: {{quantile: 95%, slowdown: 20%, points: 2, ratio: 1.0}}
+    limits: {{blind: 10s, unobserved: 10s, one_instance: 10s}}
     notify: [team]
-    expert: {interval: 1s, settle: 2s, propagation: 1s, cold: 1s}
+    expert: {{interval: 1s, settle: 2s, propagation: 1s, cold: 1s}}
 """
+
 
 @pytest.fixture
 def policy() -> str:
@@ -58,7 +60,9 @@ Started = Callable[..., Simulation]
 def begun(tmp_path) -> Started:
     """A function that makes a simulation in which version 1.1 was just announced on green."""
 
-    def begin(behaviour: Behaviour | None = None, *, seed: int = 7, policy: str = POLICY, rate: float = 300) -> Simulation:
+    def begin(
+        behaviour: Behaviour | None = None, *, seed: int = 7, policy: str = POLICY, rate: float = 300
+    ) -> Simulation:
         simulation = Simulation(policy, seed=seed, rate=rate, folder=tmp_path)
         print(f"seed {seed}")
         simulation.run(25)

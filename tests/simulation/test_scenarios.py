@@ -8,6 +8,7 @@ from rollouts.command import Command, CommandKind
 from rollouts.observation import Slot, Weights
 from rollouts.rollout import HoldReason, Outcome, Phase
 
+SITES = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Web/sites"
 BAD = Behaviour(late_failures=0.11)
 LONG = 300
 
@@ -230,7 +231,7 @@ def test_approval_is_waited_for(begun, policy):
 
 def test_signals_told_twice_and_out_of_order_start_one_rollout(begun):
     simulation = begun()
-    site = "/SUBSCRIPTIONS/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Web/sites/Checkout-Green"
+    site = f"{SITES.upper()}/Checkout-Green"
     blob = "/blobServices/default/containers/green-packages/blobs/released-package.zip"
     for _ in range(2):
         simulation.signal("Microsoft.Resources.ResourceWriteSuccess", site)
@@ -247,7 +248,7 @@ def test_signals_told_twice_and_out_of_order_start_one_rollout(begun):
 def test_a_retag_of_a_rolled_back_version_starts_nothing(begun):
     simulation = begun(BAD)
     ends(simulation, Outcome.ROLLED_BACK)
-    site = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Web/sites/checkout-green"
+    site = f"{SITES}/checkout-green"
     simulation.signal("Microsoft.Resources.ResourceWriteSuccess", site)
     simulation.run(20)
     simulation.announce("1.1", slot=Slot.GREEN, deployment="run-again")
