@@ -23,8 +23,8 @@ CAUTION = NormalDist().inv_cdf(0.6)
 # Before the first pair: as if 300 requests told as much as any number of them; three pairs are needed to
 # believe in more correlation than this.
 UNKNOWN, FIRST_MOST, FIRST_PAIRS = 1 / 300, 0.005, 3
-# The estimate is renewed after each of the first ten pairs, then whenever a quarter more has been seen.
-EVERY_PAIR_UNTIL, GROWTH = 10, 1.25
+# The estimate is renewed after each of the first ten pairs, then whenever a third more has been seen.
+EVERY_PAIR_UNTIL, GROWTH = 10, 4 / 3
 # At so many pairs, all intervals so far are weighed anew with what is known by then. A history of an hour has
 # passed them all.
 REVISIONS = (2, 4, 6, 9, 13, 20, 30)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analyzers.judge.projection import RATE_MIN, Floats, log_e
+from analyzers.judge.projection import RATE_MIN, Floats, log_e, within
 
 # Harm alternatives p_c* = 1 - (1 - bound)^factor, from hardly worse to wholly broken, and one that follows the
 # canary's own past, never nearer to the boundary than OWN_FACTOR. Few, so that each keeps a good share of the
@@ -116,13 +116,13 @@ def past_rate(bad: Floats, requests: Floats, prior_bad: Floats, prior: Floats) -
     """The rate estimated from everything before each interval."""
     before_bad = np.cumsum(bad, axis=-1) - bad + prior_bad
     before = np.cumsum(requests, axis=-1) - requests + prior
-    return np.clip((before_bad + PRIOR_BAD) / (before + PRIOR_REQUESTS), RATE_MIN, 1 - RATE_MIN)
+    return within((before_bad + PRIOR_BAD) / (before + PRIOR_REQUESTS), RATE_MIN, 1 - RATE_MIN)
 
 
 def harm_intervals(streams: Streams, tolerance: Tolerance, cap: float) -> Floats:
     """Log e-values of every interval for each harm alternative, shape (alternatives, ..., intervals)."""
     baseline_rate = past_rate(streams.baseline_bad, streams.baseline, streams.prior_bad, streams.prior)
-    bound = np.clip(tolerance.points + tolerance.ratio * baseline_rate, RATE_MIN, None)
+    bound = within(tolerance.points + tolerance.ratio * baseline_rate, RATE_MIN, None)
     possible = bound < 1 - RATE_MIN
     good = 1 - np.where(possible, bound, 0.5)
     floor = 1 - good**OWN_FACTOR
@@ -130,7 +130,7 @@ def harm_intervals(streams: Streams, tolerance: Tolerance, cap: float) -> Floats
     factors = np.array(HARM_FACTORS).reshape((-1,) + (1,) * own.ndim)
     followed = np.maximum(own, floor)
     fixed = np.broadcast_to(1 - good**factors, (len(HARM_FACTORS), *followed.shape))
-    rates = np.clip(np.concatenate((fixed, followed[None])), RATE_MIN, 1 - RATE_MIN)
+    rates = within(np.concatenate((fixed, followed[None])), RATE_MIN, 1 - RATE_MIN)
     values = log_e(reduced(streams), (rates, baseline_rate), tolerance.points, tolerance.ratio)
     capped: Floats = np.where(possible, np.minimum(values, cap), 0.0)
     return capped
@@ -169,7 +169,7 @@ def safe(streams: Streams, tolerance: Tolerance) -> Floats:
 
 def safe_rates(baseline_rate: Floats, tolerance: Tolerance) -> Floats:
     """The canary's rates under the promotion alternatives, shape (alternatives, ...)."""
-    bound = np.clip(tolerance.points + tolerance.ratio * baseline_rate, RATE_MIN, 1 - RATE_MIN)
+    bound = within(tolerance.points + tolerance.ratio * baseline_rate, RATE_MIN, 1 - RATE_MIN)
     equal = np.minimum(baseline_rate, bound)  # a tolerance below "no difference" leaves nothing to prove
     return np.stack([equal + halfway * (bound - equal) for halfway in SAFE_HALFWAYS])
 
@@ -213,7 +213,7 @@ def log_upper(bad: ArrayLike, requests: ArrayLike, limit: float) -> Floats:
     """
     f, n = np.asarray(bad, dtype=np.float64), np.asarray(requests, dtype=np.float64)
     rate = np.where(n > 0, f / np.maximum(n, 1e-300), 1.0)
-    low, high = np.clip(rate, RATE_MIN, 1 - RATE_MIN), np.ones_like(rate)
+    low, high = within(rate, RATE_MIN, 1 - RATE_MIN), np.ones_like(rate)
     for _ in range(50):
         middle = (low + high) / 2
         with np.errstate(divide="ignore", invalid="ignore"):

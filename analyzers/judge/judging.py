@@ -48,7 +48,7 @@ def judge(counts: Counts, indicators: Sequence[Indicator], settings: Settings) -
     look = Look(counts, indicators, settings)
     found = Found(look.harm(), look.watch_harm() if look.one_sample else None, look.safe())
     ruling = _ruling(look, found)
-    canary, baseline = (float(look.tally.traffic(look.step, role).rows.sum()) for role in Role)
+    canary, baseline = (float(look.step_traffic[role].rows.sum()) for role in Role)
     role = Role.BASELINE if ruling.kind is VerdictKind.SAFE else Role.CANARY
     return Verdict(
         kind=ruling.kind,
@@ -236,7 +236,7 @@ def _evidence(look: Look, found: Found, number: int) -> IndicatorEvidence:
 def _side(look: Look, number: int, role: Role) -> Side:
     step = look.step_total
     bad, requests = (step.canary_bad, step.canary) if role is Role.CANARY else (step.baseline_bad, step.baseline)
-    traffic = look.tally.traffic(look.step, role)
+    traffic = look.step_traffic[role]
     number_bad, judged = int(bad[number].sum()), int(requests[number].sum())
     return Side(
         bad=number_bad,

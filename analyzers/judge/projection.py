@@ -45,21 +45,28 @@ def project(
     a, rho = np.asarray(points, dtype=np.float64), np.asarray(ratio, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         # The two terms of the objective peak at x = p_b and at y = p_c: the root lies between.
-        peak = np.clip(np.where(rho > 0, (p_c - a) / rho, p_b), 0.0, 1.0)
+        peak = within(np.where(rho > 0, (p_c - a) / rho, p_b), 0.0, 1.0)
         low, high = np.minimum(p_b, peak), np.maximum(p_b, peak)
-        x = np.clip(_cubic_root((n_c, n_b), (p_c, p_b), a, rho), low, high)
+        x = within(_cubic_root((n_c, n_b), (p_c, p_b), a, rho), low, high)
         step = x
         for _ in range(NEWTON_STEPS):
             slope, curve = _slope(x, (n_c, n_b), (p_c, p_b), a, rho)
             step = slope / curve
-            x = np.clip(x - step, low, high)
+            x = within(x - step, low, high)
         lost = ~(np.abs(step) <= SETTLED * x) & (rho > 0) & (n_c > 0) & (n_b > 0)
         if lost.any():
             x = np.where(lost, _halved(low, high, (n_c, n_b), (p_c, p_b), (a, rho)), x)
     # Without canary requests, or with an absolute limit (rho = 0), the baseline is free: q_b = p_b.
     x = np.where((rho <= 0) | (n_c <= 0), p_b, np.where(n_b <= 0, peak, x))
-    x = np.clip(x, RATE_MIN, 1 - RATE_MIN)
-    return np.clip(a + rho * x, RATE_MIN, 1 - RATE_MIN), x
+    x = within(x, RATE_MIN, 1 - RATE_MIN)
+    return within(a + rho * x, RATE_MIN, 1 - RATE_MIN), x
+
+
+def within(values: ArrayLike, low: ArrayLike | None, high: ArrayLike | None) -> Floats:
+    """np.clip, at a third of its cost on small arrays."""
+    kept = np.asarray(values, dtype=np.float64)
+    kept = kept if low is None else np.maximum(kept, low)
+    return kept if high is None else np.minimum(kept, high)
 
 
 def _cubic_root(requests: tuple[Floats, Floats], rates: tuple[Floats, Floats], a: Floats, rho: Floats) -> Floats:
@@ -78,7 +85,7 @@ def _cubic_root(requests: tuple[Floats, Floats], rates: tuple[Floats, Floats], a
     q = np.maximum((b * b - 3 * c) / 9, 0.0)
     r = (2 * b * b * b - 9 * b * c + 27 * d) / 54
     root_q = np.sqrt(q)
-    theta = np.arccos(np.clip(r / (q * root_q), -1.0, 1.0))
+    theta = np.arccos(within(r / (q * root_q), -1.0, 1.0))
     root: Floats = -2 * root_q * np.cos((theta - 2 * np.pi) / 3) - b / 3
     return root
 
