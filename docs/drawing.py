@@ -23,8 +23,9 @@ class Sheet:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
             f'height="{height}" role="img" aria-label="{escape(title)}">',
             f"<title>{escape(title)}</title>",
-            '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="10" '
-            f'markerHeight="10" markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path d="M0 0 L10 5 L0 10 z" fill="{LINE}"/></marker></defs>',
+            '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="10" markerHeight="10" '
+            'markerUnits="userSpaceOnUse" orient="auto-start-reverse">'
+            f'<path d="M0 0 L10 5 L0 10 z" fill="{LINE}"/></marker></defs>',
             f'<rect width="{width}" height="{height}" rx="8" fill="#ffffff"/>',
         ]
 
