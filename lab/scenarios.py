@@ -46,10 +46,9 @@ def rollout(run: Run) -> None:
 def throttled(run: Run) -> None:
     """ARM answers 429 with Retry-After, 5xx, and times out on a write that it did apply."""
     for fault in (
-        Fault(kind=Break.STATUS, times=2, status=429, code="TooManyRequests", retry_after="1", **POOL_WRITE),
+        Fault(kind=Break.STATUS, times=1, status=429, code="TooManyRequests", retry_after="1", **POOL_WRITE),
         Fault(kind=Break.STATUS, times=1, status=503, **POOL_WRITE),
         Fault(kind=Break.DROP_AFTER, times=1, **POOL_WRITE),
-        Fault(kind=Break.STATUS_AFTER, times=1, status=500, **POOL_WRITE),
         Fault(kind=Break.STATUS, times=1, status=429, retry_after="1", method="GET", path=f"namedValues/{MARKER}"),
     ):
         run.lab.arm.break_with(fault)
@@ -233,7 +232,7 @@ def cannot_write(run: Run) -> None:
     """ARM refuses the rollback for a while."""
     run.begin(errors=None)
     run.until("step", lambda one: one["shares"] == [10])
-    number = run.lab.arm.break_with(Fault(kind=Break.STATUS, status=503, **POOL_WRITE))
+    number = run.lab.arm.break_with(Fault(kind=Break.STATUS, status=429, retry_after="60", **POOL_WRITE))
     run.lab.slots[GREEN].behave(FAIL_PERCENT=run.errors(30.0))
     run.until_told("not_carried_out")
     run.lab.arm.mend(number)

@@ -16,14 +16,14 @@ import pytest
 
 from lab.run import Options, Result, Run
 from lab.scenarios import SCENARIOS, setup_of
-from lab.world import Lab
+from lab.world import Lab, overridden
 
 pytestmark = pytest.mark.lab
 QUICK = {
     "bake": "1s",
     "watch": "5s",
     "history": "10s",
-    "gate": {"path": "/api/health", "successes": 2, "deadline": "8s", "timeout": "3s"},
+    "gate": {"path": "/api/health", "successes": 2, "deadline": "30s", "timeout": "3s"},
     "indicators": {"failures": {"points": 8, "ratio": 1.5}, "rejected": "off", "p95": "off"},
     "limits": {"blind": "3s", "unobserved": "3s", "one_instance": "3s"},
     "expert": {"interval": "1s", "settle": "2s", "propagation": "1s", "cold": "1s"},
@@ -44,7 +44,7 @@ def play(name: str, folder: Path, *, errors: float | None = None, **changes: obj
         rate=250.0,
         canary_errors=errors,
         history=3.0,
-        policy={**QUICK, **changes},
+        policy=overridden(QUICK, changes),
     )
     print(f"seed {options.seed}; replay: CANARY_SEED={options.seed} pytest {__file__} -k {name}")
     with Lab(folder, setup_of(chosen, options)) as lab:
@@ -98,7 +98,7 @@ def test_requests_without_rows_are_rolled_back(tmp_path):
 
 @pytest.mark.parametrize("name", ["broken-health", "wrong-version"])
 def test_what_is_not_up_never_gets_traffic(tmp_path, name):
-    result = play(name, tmp_path)
+    result = play(name, tmp_path, gate={"deadline": "6s"})
     assert (result.outcome, result.shares) == ("rejected", [])
     assert result.final_weights == {"blue": 100, "green": 0}
 
