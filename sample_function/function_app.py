@@ -115,7 +115,7 @@ def _add(app: func.FunctionApp, name: str, route: str, method: str, handler: Han
 def _plain(behaviour: Behaviour | SettingsError) -> Handler:
     """Health and warm-up: they tell of the settings, and neither fail nor wait on purpose."""
 
-    async def handle(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the trigger's binding
+    async def handle(req: func.HttpRequest) -> func.HttpResponse:  # the trigger's binding
         if isinstance(behaviour, SettingsError):
             return _answer(503, {"status": "wrong app settings", "error": str(behaviour)})
         return _answer(200, {"status": "ok"}, behaviour)
