@@ -23,8 +23,8 @@ FILES = {
 READERS = {
     "function": (*DEPLOYED, "function_app", "sample_function"),
     "cli": ("cli",),
-    "lab": ("lab", "benchmarks"),
-    "dev": ("tests",),
+    "lab": ("lab",),
+    "dev": ("benchmarks", "tests"),
 }
 LATE = {"cli": {"aiohttp", "trustme"}}  # imported inside a command that starts the lab, and says so when it is missing
 

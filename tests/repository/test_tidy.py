@@ -35,7 +35,8 @@ PHRASES = [  # where such a word is another thing's own name
     r"control plane",
     r"primary key",
     r'kind="stable"',
-    r"stable/20\d\d",
+    r"stable/20\d\d",  # a folder of Azure's specifications
+    r"https?://\S+",
     r"self\.control",  # the lab's half that answers for Azure's control plane
 ]
 PLACES = re.compile(
