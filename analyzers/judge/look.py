@@ -268,6 +268,8 @@ class Look:
 
     def _without_each(self, number: int, term: Term, names: tuple[str, ...], role: Role, limit: float) -> Floats:
         """What the term brings without each instance of the role that is under suspicion."""
+        if not term.span.intervals:
+            return np.full(len(names), term.weighed)
         only = None if term.operation is None else ("operation", term.operation)
         bad, requests = self.tally.summed(term.span, role, Grouping("instance", names, only))
         left = term.streams._replace(

@@ -228,6 +228,14 @@ class TestUnobserved:
     def test_a_little_less_than_its_share_is_no_alarm(self):
         assert kind(self.vanishing(0.75)) is VerdictKind.SAFE
 
+    def test_a_step_of_which_most_left_no_rows_is_not_safe_even_when_they_are_back(self):
+        """Half an hour without the canary's rows, then proof in what came: what left no row may have failed."""
+        late = only(counts(minutes=60, rpm=6000), lambda row: row.role is Role.BASELINE or row.interval >= BEGIN + 2200)
+        verdict = judge(late, (FAILURES,), SETTINGS)
+        assert verdict.indicators[0].safe >= verdict.indicators[0].safe_limit
+        assert verdict.observed_share < 0.05
+        assert verdict.kind is VerdictKind.UNDECIDED
+
     def test_it_ends_when_the_rows_come_back(self):
         gap = only(
             counts(minutes=60, rpm=6000),
@@ -378,6 +386,17 @@ class TestTheWatch:
         verdict = judge(counted, (FAILURES,), SETTINGS)
         assert verdict.kind is VerdictKind.SAFE
         assert not verdict.one_sample
+
+    def test_all_traffic_from_the_first_minute_knows_only_the_ceiling(self):
+        """steps: [100]: no baseline was ever concurrent; four instances, all far above the limit."""
+        whole = counts(canary=(0.6,), minutes=12, instances=4)
+        alone = only(
+            replace(whole, segments=(Segment(start=BEGIN, end=None, share=100, step=0),)),
+            lambda row: row.role is Role.CANARY,
+        )
+        verdict = judge(replace(alone, history=Rows.empty(1)), (replace(FAILURES, ceiling=0.2),), SETTINGS)
+        assert (verdict.kind, verdict.severe) == (VerdictKind.HARMFUL, True)
+        assert kind(replace(alone, history=Rows.empty(1))) is VerdictKind.UNDECIDED
 
     def test_a_canary_that_falls_silent_is_blindness(self):
         counted = switched(counts(minutes=60), 30)
