@@ -47,7 +47,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 1
     rate: float = 320.0
     base_errors: float = 0.4  # percent of the requests that every version fails
-    slow_ms: float = 120.0  # median time to answer: long against the stalls of a busy machine
+    slow_ms: float = 300.0  # median time to answer: long against the stalls of a busy machine
     ingestion: Ingestion = Ingestion(delay_seconds=0.6, jitter_seconds=0.6)
     trouble: Trouble = Trouble()
     policy: Mapping[str, Any] = {}  # overrides of the service in the lab's policy, by key

@@ -29,7 +29,7 @@ QUICK = {
     "expert": {"interval": "1s", "settle": "2s", "propagation": "1s", "cold": "1s"},
 }
 LATENCY = {
-    "slow": {"slower_than": "400ms", "points": 6, "ratio": 1.5},
+    "slow": {"slower_than": "600ms", "points": 6, "ratio": 1.5},
     "failures": "off",
     "rejected": "off",
     "p95": "off",
