@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cli.main import app
 from lab.serving import Authority, Serving
