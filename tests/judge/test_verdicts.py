@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from analyzers.judge import Counts, Role, Row, Rows, Segment, Settings, VerdictKind, judge
+from analyzers.judge.look import Look
 from tests.judge.worlds import BEGIN, FAILURES, REJECTED, SLOW, counts, only, switched
 
 SETTINGS = Settings()
@@ -112,6 +113,17 @@ class TestOperations:
             for seed in range(40)
         ]
         assert sum(kind(one, settings=settings) is VerdictKind.HARMFUL for one in at_margin) <= 6
+
+    def test_the_parts_of_one_evidence_never_weigh_more_than_one(self):
+        """Ten operations broken at once, and the ceiling: a weighted mean of e-processes is one, a sum is not."""
+        operations = tuple((f"GET /{number}", 0.1) for number in range(10))
+        counted = counts(canary=(0.5,), minutes=6, operations=operations)
+        capped = (replace(FAILURES, ceiling=0.2),)
+        terms = Look(counted, capped, SETTINGS).harm()[0].terms
+        assert len(terms) == 12
+        assert sum(np.exp(one.log_weight) for one in terms) == pytest.approx(1.0)
+        weighed = np.logaddexp.reduce([one.weighed for one in terms])
+        assert judge(counted, capped, SETTINGS).indicators[0].harm == pytest.approx(weighed)
 
     def test_a_critical_operation_is_judged_whatever_its_traffic(self):
         traffic = (*((f"GET /{number}", 0.09) for number in range(11)), ("POST /pay", 0.003))
