@@ -14,7 +14,7 @@ from controller.world import World
 from rollouts.command import Command, CommandKind
 from rollouts.errors import Conflict, InvariantBroken, Misconfigured, NotFound, PolicyError, Refused, Unavailable
 from rollouts.observation import Mode, Slot
-from rollouts.rollout import Announcement
+from rollouts.rollout import Announcement, Rollout
 
 Body = TypeVar("Body")
 VERSION = "0.1.0"
@@ -126,11 +126,12 @@ def rollouts(world: World, request: Request) -> Answer:
 
 def rollout(world: World, request: Request) -> Answer:
     """GET /rollouts/{rollout}."""
-    wanted = request.params["rollout"]
-    stored = world.records.find(wanted)
-    if stored is None:
-        raise NotFound(f"rollout {wanted[:100]!r} is not stored: `canary status` lists the newest")
-    return ok(views.detail(world, stored.value))
+    return ok(views.detail(world, _rollout(world, request)))
+
+
+def counts(world: World, request: Request) -> Answer:
+    """GET /rollouts/{rollout}/counts: what the judge was given, for `canary replay`."""
+    return ok(views.counts(world, _rollout(world, request)))
 
 
 def incidents(world: World, request: Request) -> Answer:
@@ -228,6 +229,14 @@ def error_answer(status: int, text: str, *, problems: list[str] | None = None) -
     """An error with JSON."""
     body: dict[str, Any] = {"error": text} | ({"problems": problems} if problems else {})
     return Answer(status=status, body=msgspec.json.encode(body))
+
+
+def _rollout(world: World, request: Request) -> Rollout:
+    wanted = request.params["rollout"]
+    stored = world.records.find(wanted)
+    if stored is None:
+        raise NotFound(f"rollout {wanted[:100]!r} is not stored: `canary status` lists the newest")
+    return stored.value
 
 
 def _service(request: Request) -> str:

@@ -5,6 +5,7 @@ Whatever cannot be seen becomes Failed, with what and where; nothing here decide
 
 import msgspec
 
+from analyzers.judge.counts import Rows
 from controller.world import World
 from rollouts.ask import Questions, questions
 from rollouts.errors import Conflict, Misconfigured, NotFound, Unavailable
@@ -22,6 +23,7 @@ from rollouts.observation import (
 )
 from rollouts.policy import Pin, Policy
 from rollouts.rollout import Rollout
+from rollouts.witness import past_baseline
 
 _CANNOT = (Unavailable, Misconfigured, Conflict, NotFound)
 
@@ -49,6 +51,7 @@ def observe(world: World, rollouts: list[Rollout], policy: Policy, now: float) -
             probes=probe(world, rollout.pin),
             standing=current[rollout.id],
             stored=world.records.counts(rollout.service, rollout.id, len(rollout.pin.indicators)),
+            same_hours=_same_hours(world, rollout, question, now),
             quantiles=_quantiles(world, rollout, question),
             warmed=_warm_up(world, rollout) if question.warm_up else None,
         )
@@ -130,6 +133,22 @@ def _warm_up(world: World, rollout: Rollout) -> bool:
         preview=gate.via == "gateway",
         slot=rollout.canary,
     )
+
+
+def _same_hours(world: World, rollout: Rollout, question: Questions, now: float) -> Rows | None:
+    """The baseline of yesterday's same hours: asked once, then from the store; None = not to be had now."""
+    if question.same_hours is None:
+        return None
+    indicators = len(rollout.pin.indicators)
+    stored = world.records.same_hours(rollout.service, rollout.id, indicators)
+    if stored is not None:
+        return stored
+    found = world.telemetry.counts(rollout.pin.workspace, [question.same_hours], now).get(rollout.id)
+    if not isinstance(found, Counted):
+        return None
+    rows = past_baseline(found.rows, indicators)
+    world.records.keep_same_hours(rollout, rows)
+    return rows
 
 
 def _quantiles(world: World, rollout: Rollout, question: Questions) -> Quantiles | Failed | None:

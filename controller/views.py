@@ -8,6 +8,7 @@ import msgspec
 from controller.observe import read_marker
 from controller.world import World
 from rollouts import limits
+from rollouts.ask import history_start
 from rollouts.decision import Decision
 from rollouts.observation import MarkerReading
 from rollouts.rollout import Rollout
@@ -63,6 +64,35 @@ def detail(world: World, rollout: Rollout) -> dict[str, Any]:
             }
             for one in told
         ],
+    }
+
+
+def counts(world: World, rollout: Rollout) -> dict[str, Any]:
+    """Every settled count of one rollout in the pinned row shape, and what decided how it was counted."""
+    pin = rollout.pin
+    rows = world.records.counts(rollout.service, rollout.id, len(pin.indicators))
+    same_hours = world.records.same_hours(rollout.service, rollout.id, len(pin.indicators))
+    start = history_start(rollout)
+    end = rollout.settled_until if rollout.settled_until is not None else start
+    first = rollout.segments[0].start if rollout.segments else end
+    return {
+        "rollout": rollout.id,
+        "service": rollout.service,
+        "settled_until": rollout.settled_until,
+        "segments": rollout.segments,
+        "judged_from": rollout.judged_from,
+        "thresholds_ms": rollout.thresholds_ms,
+        "indicators": pin.indicators,
+        "counted": {
+            "interval_seconds": pin.interval_seconds,
+            "cold_seconds": pin.cold_seconds,
+            "operations": pin.operations,
+            "critical_operations": pin.critical_operations,
+            "excluded_routes": pin.excluded_routes,
+        },
+        "same_hours": same_hours.list() if same_hours is not None else [],
+        "history": rows.between(start, first).list(),
+        "rows": rows.between(first, end).list(),
     }
 
 

@@ -8,12 +8,16 @@ from analyzers.judge.indicators import IndicatorKind
 from rollouts.observation import Scope
 from rollouts.rollout import Phase, Rollout
 
+DAY = 86_400
+SAME_HOURS_SECONDS = 6 * 3600  # of yesterday, at most: what a long rollout meets, within one query's rows
+
 
 class Questions(msgspec.Struct, frozen=True, kw_only=True):
     """What to ask the telemetry, and whether to send the warm-up requests."""
 
     counts: Scope | None  # None = nothing to count in this tick
     quantiles: Scope | None  # None = every T is pinned, or none is needed
+    same_hours: Scope | None  # the same hours of yesterday, both slots; None = nothing is judged yet
     levels: tuple[float, ...]  # the quantiles wanted: 0.95
     warm_up: bool
 
@@ -37,7 +41,7 @@ def questions(rollout: Rollout, now: float) -> Questions:
     """The questions of this tick. T comes before the first counts: rows counted without T say nothing of it."""
     pin = rollout.pin
     if rollout.phase in (Phase.CLOSING, Phase.CLOSED):
-        return Questions(counts=None, quantiles=None, levels=(), warm_up=False)
+        return Questions(counts=None, quantiles=None, same_hours=None, levels=(), warm_up=False)
     levels = tuple(
         sorted(
             {
@@ -69,9 +73,18 @@ def questions(rollout: Rollout, now: float) -> Questions:
     return Questions(
         counts=None if first_look else scope,
         quantiles=window if levels else None,
+        same_hours=_yesterday(rollout, scope) if rollout.phase is not Phase.GATE else None,
         levels=levels,
         warm_up=warm and pin.gate.warm_up_path is not None,
     )
+
+
+def _yesterday(rollout: Rollout, scope: Scope) -> Scope:
+    """The hours that the rollout may take, one day earlier; T is pinned by then, or counts nothing."""
+    pin = rollout.pin
+    start = floor(rollout.started_at - DAY, pin.interval_seconds)
+    lasts = min(SAME_HOURS_SECONDS, (len(pin.steps) - 1) * pin.deadline_seconds + pin.watch_seconds)
+    return msgspec.structs.replace(scope, since=start, until=ceil(start + lasts, pin.interval_seconds), instances={})
 
 
 def _excluded(rollout: Rollout) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from analyzers.judge.counts import Counts, Rows, Segment
+from analyzers.judge.counts import Counts, Role, Rows, Segment
 from analyzers.judge.indicators import IndicatorKind
 from rollouts import limits
 from rollouts.ask import ceil, floor, history_start
@@ -130,6 +130,15 @@ def _settle(rollout: Rollout, counted: Counted, now: float) -> Rollout:
         floor(now - rollout.pin.settle_seconds, rollout.pin.interval_seconds),
     )
     return replace(rollout, instances=instances, settled_until=settled)
+
+
+def past_baseline(rows: Rows, indicators: int) -> Rows:
+    """Rows of past days as the baseline's: of the slot that served then, which is the one with more of them."""
+    found = rows.list()
+    served = {role: sum(one.rows for one in found if one.role is role) for role in Role}
+    live = max(served, key=served.__getitem__)
+    kept = [replace(one, role=Role.BASELINE) for one in found if one.role is live]
+    return Rows.of(kept, indicators)
 
 
 def newly_settled(before: Rollout, after: Rollout, seen: Observation) -> Rows | None:
