@@ -11,7 +11,7 @@ TRAFFIC = {"canary_share": 0.1, "requests_per_interval": 2000, "baseline_rate": 
 
 
 def test_the_plan_is_what_the_judge_then_needs():
-    """The prototype's floors: 22 to 31 minutes to promotion at 2,000 requests a minute, severe faults in two."""
+    """Half an hour or so to promotion at 2,000 requests a minute, severe faults in two minutes."""
     found = plan(FAILURES, **{**TRAFFIC, "settings": Settings(horizon=500)})
     assert 20 <= found.safe.median <= 45
     assert found.safe.median < found.safe.p90
