@@ -1,0 +1,1 @@
+"""Measurements: what Flex Canary costs, and how sharp its judge is."""
