@@ -14,7 +14,7 @@ ifneq ($(shell test "$$(cat $(READY) 2>/dev/null)" = "$$(pwd -P)" && echo here),
 .PHONY: $(READY)
 endif
 
-.PHONY: help setup demo test lint worker bench soak lock clean
+.PHONY: help setup demo test lint worker docs bench soak lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /make \1 - /p' Makefile | awk -F' - ' '{ printf "%-12s %s\n", $$1, $$2 }'
@@ -43,9 +43,17 @@ lint: $(READY) ## style, types, layers, generated files, infrastructure
 	$(PYTHON) -m mypy
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/canary schema --check docs/canary.schema.json
+	$(PYTHON) -m cli.reference --check
+	$(PYTHON) -m docs.make --check
+	bicep/check.sh $(PYTHON)
 
 worker: $(READY) ## index and invoke the deployable tree with the real worker engine (needs Python 3.13)
 	$(PYTHON) -m pytest tests/worker
+
+docs: $(READY) ## make anew what the code says: the schema, the references, pictures and tables
+	.venv/bin/canary schema >docs/canary.schema.json
+	$(PYTHON) -m cli.reference
+	$(PYTHON) -m docs.make
 
 bench: $(READY) ## measure import, tick and judge; print, and write benchmarks/results
 	$(PYTHON) -m benchmarks.bench
