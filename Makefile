@@ -58,7 +58,7 @@ docs: $(READY) ## make anew what the code says: the schema, the references, pict
 bench: $(READY) ## measure import, tick and judge; print, and write benchmarks/results
 	$(PYTHON) -m benchmarks.bench
 
-soak: $(READY) ## 20 seeds of good, errors and slow in the lab (an hour)
+soak: $(READY) ## 20 seeds of good, errors and slow in the lab (some 20 minutes)
 	$(PYTHON) -m lab.soak
 
 lock: ## resolve requirements anew, for Python 3.11 to 3.13 at once, into requirements/lock.txt

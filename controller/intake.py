@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from controller import signals
-from controller.observe import observe, probe_slot, read_marker, read_pool
+from controller.observe import glance, probe_slot, read_marker, read_pool
 from controller.world import World
 from rollouts.command import supersede
 from rollouts.decide import FirstLook, begin
@@ -81,7 +81,7 @@ def _beside(world: World, current: Stored[Rollout], told: Announcement, slot: Sl
     if told.version == rollout.version:
         return rollout
     waiting = replace(rollout, successor=told)
-    seen = observe(world, [rollout], world.policy(), world.now())[rollout.id]
+    seen = glance(world, rollout, world.policy(), world.now())
     if possible(rollout.phase, Event.NEW_VERSION):
         decision = supersede(waiting, told.version, seen, world.now())
         return world.records.save(current, decision).value

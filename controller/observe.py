@@ -32,15 +32,7 @@ def observe(world: World, rollouts: list[Rollout], policy: Policy, now: float) -
     """What one tick sees of each rollout, by id."""
     asked = {one.id: questions(one, now) for one in rollouts}
     telemetry = count(world, rollouts, asked, now)
-    storms = {one: world.records.storm(one, now) for one in {each.pin.workspace for each in rollouts}}
-    switches, modes = world.records.off_switches(), world.records.modes()
-    current = {
-        one.id: standing(policy, one, off=bool({"", one.service} & switches), storm=storms[one.pin.workspace])
-        for one in rollouts
-    }
-    for one in rollouts:
-        if (chosen := modes.get(one.service)) is not None:
-            current[one.id] = msgspec.structs.replace(current[one.id], mode=chosen.mode)
+    current = standings(world, rollouts, policy, now)
 
     def look(rollout: Rollout) -> tuple[str, Observation]:
         question = asked[rollout.id]
@@ -57,6 +49,31 @@ def observe(world: World, rollouts: list[Rollout], policy: Policy, now: float) -
         )
 
     return dict(world.each(look, rollouts))
+
+
+def glance(world: World, rollout: Rollout, policy: Policy, now: float) -> Observation:
+    """Pool, marker and what is current: all that a person's command needs, without asking the telemetry."""
+    return Observation(
+        pool=read_pool(world, rollout.pin),
+        marker=read_marker(world, rollout.pin),
+        telemetry=None,
+        probes={},
+        standing=standings(world, [rollout], policy, now)[rollout.id],
+    )
+
+
+def standings(world: World, rollouts: list[Rollout], policy: Policy, now: float) -> dict[str, Standing]:
+    """What is current rather than pinned, by rollout id."""
+    storms = {one: world.records.storm(one, now) for one in {each.pin.workspace for each in rollouts}}
+    switches, modes = world.records.off_switches(), world.records.modes()
+    current = {
+        one.id: standing(policy, one, off=bool({"", one.service} & switches), storm=storms[one.pin.workspace])
+        for one in rollouts
+    }
+    for one in rollouts:
+        if (chosen := modes.get(one.service)) is not None:
+            current[one.id] = msgspec.structs.replace(current[one.id], mode=chosen.mode)
+    return current
 
 
 def count(

@@ -7,17 +7,18 @@ import msgspec
 
 from controller import intake
 from controller.config import load
-from controller.observe import observe, read_marker, read_pool
+from controller.observe import glance, read_marker, read_pool
 from controller.tick import tick
 from controller.world import World
 from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline
-from rollouts.errors import NotFound, PolicyError, Refused
+from rollouts.errors import Conflict, NotFound, PolicyError, Refused
 from rollouts.explain import duration
 from rollouts.observation import Failed, Mode, Slot
 from rollouts.rollout import Announcement, Rollout
 from storing.entries import Lease, Stored
 
 LEASE_SECONDS = 3600  # a pipeline's deployment, with a wide margin
+ACT_ATTEMPTS = 10  # ticks of many instances may write at once, each only once an interval
 MAX_LEASE_SECONDS = 24 * 3600
 
 
@@ -38,14 +39,29 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def act(world: World, service: str, asked: Command) -> Rollout:
-    """Carry a command to the service's rollout; Refused and NotFound say why not."""
+    """Carry a command to the service's rollout; Refused and NotFound say why not.
+
+    A tick may write in between: then the command looks again, so that a person never loses to a timer.
+    """
+    for _ in range(ACT_ATTEMPTS):
+        try:
+            return _act(world, service, asked)
+        except Conflict:
+            continue
+    raise Refused(
+        f"{service}: {asked.kind} came between other writes {ACT_ATTEMPTS} times: nothing was changed, ask again"
+    )
+
+
+def _act(world: World, service: str, asked: Command) -> Rollout:
     stored = world.records.newest(service)
     if stored is None:
         intake.service_policy(world, service)
         raise NotFound(f"{service} has no rollout: there is nothing to {asked.kind}")
     if stored.value.closed and asked.kind is CommandKind.ROLLBACK:
         return _return(world, stored, asked)
-    seen = observe(world, [stored.value], world.policy(), world.now())[stored.value.id]
+    seen = glance(world, stored.value, world.policy(), world.now())
+    stored = world.records.newest(service) or stored  # the look took time: decide on what is stored by now
     decision = command(stored.value, asked, seen, world.now())
     return world.records.save(stored, decision).value
 
@@ -55,7 +71,7 @@ def _return(world: World, closed: Stored[Rollout], asked: Command) -> Rollout:
     now = world.now()
     service = closed.value.service
     record = return_to_baseline(closed.value, asked, intake.new_id(service, f"rollback-of-{closed.value.id}", now), now)
-    seen = observe(world, [record], world.policy(), now)[record.id]
+    seen = glance(world, record, world.policy(), now)
     decision = begin_return(record, asked, seen, now)
     return world.records.create(decision).value
 

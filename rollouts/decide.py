@@ -70,6 +70,11 @@ def begin(told: Announcement, service: ServicePolicy, rollout_id: str, look: Fir
     seen = Observation(pool=look.pool, marker=look.marker, telemetry=None, probes={}, standing=standing)
     draft = Draft(rollout, rollout, seen, look.now)
     draft.sentence = f"{told.service} {told.version} begins on {canary}: gate, then {list(pin.steps)} % ({told.by})"
+    if isinstance(look.pool, PoolReading) and look.pool.session_affinity:
+        draft.sentence += (
+            f". Session affinity is on in {pin.pool}: errors of one client fall into one slot, and expert.alpha is "
+            "not kept (2 to 3 times as many false rollbacks); switch it off for the rollout"
+        )
     draft.rollout = replace(rollout, reason=draft.sentence)
     if canary is live:
         why = (
