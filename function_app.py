@@ -122,6 +122,12 @@ def rollout(req: func.HttpRequest) -> func.HttpResponse:
     return _answer("rollout", req)
 
 
+@app.route("rollouts/{rollout}/counts", methods=["GET"])
+def counts(req: func.HttpRequest) -> func.HttpResponse:
+    """What the judge was given: every settled count of one rollout."""
+    return _answer("counts", req)
+
+
 @app.route("incidents", methods=["GET"])
 def incidents(req: func.HttpRequest) -> func.HttpResponse:
     """Poison messages, unknown events, refused policies."""

@@ -13,6 +13,8 @@ from cli.config import config
 from cli.doctor import doctor
 from cli.ending import MEANINGS
 from cli.lab import lab
+from cli.plan import plan
+from cli.replay import replay
 from cli.schema import schema
 from cli.shift import shift
 from cli.start import start
@@ -26,7 +28,7 @@ PANELS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
     "Look": (status, show, wait, doctor),
     "Pipelines": (target, announce, start),
     "Acts": (pause, resume, approve, promote, abort, rollback, adopt, reassert, shift, mode, off, on),
-    "Policy": (check, schema),
+    "Policy": (check, schema, plan, replay),
 }
 
 app = typer.Typer(
