@@ -94,7 +94,8 @@ def test_turning_a_good_canary_request_of_the_newest_minute_bad_never_lowers_har
     after = judge(replace(counted, rows=Rows.of(listed, 3)), INDICATORS, Settings()).indicators[indicator]
     before = judge(counted, INDICATORS, Settings()).indicators[indicator]
     if after.harm_limit == before.harm_limit:
-        assert after.harm >= before.harm - 1e-9
+        # The cubic's root is good to 3.5e-7, which is what a rate of 100 % shows of it.
+        assert after.harm >= before.harm - 1e-6
 
 
 @settings(max_examples=40, deadline=None)

@@ -20,7 +20,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize(("phase", "event"), itertools.product(Phase, Event))
+@pytest.mark.parametrize(("phase", "event"), list(itertools.product(Phase, Event)))
 def test_every_pair_is_a_move_or_one_named_error(phase, event):
     if possible(phase, event):
         after, outcome = move("r1", phase, event)
