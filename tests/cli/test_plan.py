@@ -47,6 +47,9 @@ def test_bake_and_settle_are_part_of_it(canary: Canary, policy: Path) -> None:
     done = canary("plan", "--policy", str(policy), "--rpm", "50000", "--errors", "0.5%", "--json")
     promotion = json.loads(done.stdout)["steps"][0]["promotion"]
     assert promotion["median"] == 10
+    done = canary("plan", "--policy", str(policy), "--rpm", "1000", "--errors", "0.5%", "--json")
+    step = json.loads(done.stdout)["steps"][0]
+    assert step["promotion"]["median"] == step["plans"][0]["safe"]["median"] + 4 > 10
 
 
 def test_what_can_never_be_proven_is_said_with_every_way_out(canary: Canary, policy: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -208,12 +209,12 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulation:
     return world
 
 
-def stored_counts(simulated: Simulation) -> dict[str, object]:
+def stored_counts(simulated: Simulation) -> dict[str, Any]:
     """The endpoint's answer."""
     asked = http.Request(params={"rollout": simulated.rollout.id}, query={}, body=b"", principal=None)
     answer = http.handled(http.counts, lambda: simulated.world, asked)
     assert answer.status == 200, answer.body
-    found: dict[str, object] = msgspec.json.decode(answer.body)
+    found: dict[str, Any] = msgspec.json.decode(answer.body)
     return found
 
 
@@ -274,6 +275,25 @@ class TestAStoredRollout:
         fewer = SIMULATED.replace("p95: {quantile: 95%, slowdown: 20%, points: 2, ratio: 1.0}", "p95: off")
         said = json.loads(self.replayed(canary, api, simulated, fewer, tmp_path).stdout)
         assert [one["name"] for one in said["final"]["indicators"]] == ["failures", "rejected"]
+
+    def test_an_indicator_keeps_its_own_counts_whatever_stands_before_it(
+        self, canary: Canary, api: Api, simulated: Simulation, tmp_path: Path
+    ) -> None:
+        without = SIMULATED.replace("failures: {points: 2, ratio: 1.25}", "failures: off")
+        found = []
+        for policy in (SIMULATED, without):
+            said = json.loads(self.replayed(canary, api, simulated, policy, tmp_path).stdout)
+            found.append({one["name"]: one["baseline"]["bad"] for one in said["looks"][5]["verdict"]["indicators"]})
+        assert found[0] == {"failures": found[0]["failures"], **found[1]}
+        assert len(set(found[0].values())) == 3
+
+    def test_the_history_is_what_the_baseline_did_before_the_first_share(self, simulated: Simulation) -> None:
+        said = stored_counts(simulated)
+        first = said["segments"][0]["start"]
+        assert len(said["history"]) > 0
+        assert "baseline" in {row[0] for row in said["history"]}
+        assert max(row[1] for row in said["history"]) < first <= min(row[1] for row in said["rows"])
+        assert {row[0] for row in said["rows"]} == {"baseline", "canary"}
 
     def test_a_rollout_that_is_not_there_is_said(self, simulated: Simulation) -> None:
         asked = http.Request(params={"rollout": "checkout-nothing"}, query={}, body=b"", principal=None)
