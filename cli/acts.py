@@ -73,7 +73,7 @@ def approve(
 
 @ends
 def promote(service: Service, actor: Actor, reason: Reason = None, url: Url = None, as_json: AsJson = False) -> None:
-    """Go to the next share without the proof; refused on harm."""
+    """Go to 100 % now without the proof, and into the watch; refused on harm. In the watch: end it."""
     Act("promote", service, url=url, as_json=as_json).send(actor=actor, reason=reason)
 
 

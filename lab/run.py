@@ -12,7 +12,7 @@ from rollouts.observation import Slot
 
 POLL_SECONDS = 0.25
 KEPT_SECONDS = 3.0  # a state that the scenario is about must last so long
-LIMIT_SECONDS = 150.0  # for anything to happen
+LIMIT_SECONDS = 240.0  # for anything to happen
 Summary = dict[str, Any]
 
 

@@ -257,6 +257,8 @@ _LOW = {
     "min_requests": 20,
     "indicators": {"failures": {"points": 2, "ratio": 1.25}, "rejected": "off", "p95": "off"},
 }
+# After an outage the minutes vary more than coin flips, and the judge asks for more of them.
+_OUTAGE = {"deadline": "4m", "indicators": {"failures": {"points": 4, "ratio": 1.25}, "p95": "off"}}
 _TROUBLE = Trouble(copies=2, late_seconds=2.0, shuffled=True)
 
 SCENARIOS: dict[str, Scenario] = {
@@ -326,7 +328,13 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario(name="overlap", about="A newer version overtakes it", ends="promoted", play=overlap),
         Scenario(name="drift", about="Weights changed by hand", ends="drift", play=drift),
         Scenario(name="drift-to-zero", about="Traffic taken away by hand", ends="aborted", play=drift_to_zero),
-        Scenario(name="shared-outage", about="Both versions fail for a while", ends="promoted", play=shared_outage),
+        Scenario(
+            name="shared-outage",
+            about="Both versions fail for a while",
+            ends="promoted",
+            play=shared_outage,
+            setup={"policy": _OUTAGE},
+        ),
         Scenario(
             name="telemetry-outage", about="The workspace is silent for a while", ends="promoted", play=telemetry_outage
         ),

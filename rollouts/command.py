@@ -142,7 +142,10 @@ def _resume(draft: Draft, said: str) -> None:
     if rollout.hold is not None and rollout.hold.reason is HoldReason.BASELINE_CHANGED:
         # The person accepts what is there now as the way back.
         draft.rollout = replace(draft.rollout, baseline_version=None)
+    late = rollout.hold is not None and rollout.hold.reason is HoldReason.DEADLINE
     draft.end_hold()
+    if late:  # more time is what the person gives
+        draft.rollout = replace(draft.rollout, clock_from=draft.now)
     draft.rollout = replace(draft.rollout, pause=None)
     draft.sentence = said
     draft.tell(NoticeKind.RESUMED, said)

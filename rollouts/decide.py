@@ -324,6 +324,8 @@ class Draft:
             changes |= {"share": share, "write_failures": 0, "write_error": ""}
         text = self._sentence(event, outcome, share, why)
         changes |= {"step": step, "reason": text}
+        if outcome is not None:
+            changes["ending"] = text
         self.rollout = replace(rollout, **changes)
         self.sentence, self.changed = text, True
         if kind := _kind(event, outcome):
@@ -354,7 +356,7 @@ class Draft:
         rollout = self.rollout
         what = f"{rollout.service} {rollout.version}"
         if event is Event.CARRIED_OUT:
-            return rollout.reason
+            return rollout.ending
         if event is Event.SWITCHED:
             return f"{what} is live: {rollout.canary} has 100 % and {rollout.pin.marker} says so"
         if event is Event.SUSPECTED:

@@ -105,6 +105,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     phase_since: float
     step: int = 0  # index into pin.steps of the share being given
     outcome: Outcome | None = None  # decided when closing begins
+    ending: str = ""  # the sentence that decided the end: what is said when it is carried out
     closed_at: float | None = None
     share: int = 0  # percent that the canary should get: the target; the weights follow
     marker: Slot  # what the marker should say: the target

@@ -42,8 +42,8 @@ def rule(rollout: Rollout, seen: Observation, verdict: Verdict | None, now: floa
 def closing(rollout: Rollout, seen: Observation) -> Ruling:
     """The end is decided: is the world as it wants it?"""
     if in_place(rollout, seen.pool, seen.marker):
-        return Ruling(event=Event.CARRIED_OUT, why=rollout.reason)
-    return drift(rollout, seen) or cannot_write(rollout) or Ruling(why=rollout.reason)
+        return Ruling(event=Event.CARRIED_OUT, why=rollout.ending)
+    return drift(rollout, seen) or cannot_write(rollout) or Ruling(why=rollout.ending)
 
 
 def in_place(rollout: Rollout, pool: PoolReading | Failed, marker: MarkerReading | Failed) -> bool:

@@ -393,3 +393,21 @@ def test_a_changed_baseline_is_held(begun):
     simulation.apps[Slot.BLUE].version = "0.8"
     simulation.run(3)
     assert held(simulation, HoldReason.BASELINE_CHANGED)
+
+
+def test_a_closed_rollout_says_how_it_ended_and_not_what_stood_in_its_way(begun):
+    simulation = begun(BAD)
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+    simulation.pool.refuse_until = simulation.now + 40
+    ends(simulation, Outcome.ROLLED_BACK)
+    assert "is rolled back" in simulation.rollout.reason
+    assert "NOT carried out" not in simulation.rollout.reason
+
+
+def test_resume_gives_a_late_step_its_time_once_more(begun, policy):
+    simulation = begun(policy=policy.replace("deadline: 60s", "deadline: 20s"), rate=40)
+    simulation.run(100, lambda: held(simulation, HoldReason.DEADLINE))
+    assert held(simulation, HoldReason.DEADLINE), simulation.rollout.reason
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.RESUME, actor="ada"))
+    simulation.run(10)
+    assert not held(simulation, HoldReason.DEADLINE)
