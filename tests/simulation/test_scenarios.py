@@ -411,3 +411,18 @@ def test_resume_gives_a_late_step_its_time_once_more(begun, policy):
     requests.act(simulation.world, "checkout", Command(kind=CommandKind.RESUME, actor="ada"))
     simulation.run(10)
     assert not held(simulation, HoldReason.DEADLINE)
+
+
+def test_late_telemetry_is_waited_for(begun, policy):
+    simulation = begun(policy=policy.replace("settle: 2s", "settle: 8s"))
+    simulation.telemetry.delay_seconds = 6.0
+    ends(simulation, Outcome.PROMOTED)
+    assert simulation.rollout.shares == (10, 50, 100)
+
+
+def test_sampled_telemetry_promotes_on_the_rows_that_it_keeps(begun):
+    simulation = begun()
+    simulation.telemetry.keep = 0.5
+    ends(simulation, Outcome.PROMOTED)
+    side = next(one for one in simulation.rollout.verdict.indicators if one.name == "failures").canary
+    assert side.displayed_requests == pytest.approx(2 * side.requests, rel=0.05)
