@@ -4,7 +4,6 @@ Event Grid and the timers only wake the controller up; a tick reads the world ag
 inside, so that the host indexes this file in a fraction of a second and an idle tick costs nothing.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterable
 from typing import Any, List  # noqa: UP035  # the worker accepts typing.List in Out[], not list
@@ -53,11 +52,10 @@ def on_tick_timer(timer: func.TimerRequest, ticks: Ticks) -> None:
 @app.queue_trigger(arg_name="message", queue_name=TICKS, connection=STORAGE)
 def on_tick(message: func.QueueMessage) -> None:
     """One group of services looks at the world, decides, and acts."""
-    from controller.tick import tick
+    from controller.tick import tick_message
     from controller.wiring import wired
 
-    asked = json.loads(message.get_body())
-    tick(wired().world, asked["services"], asked["asked_at"])
+    tick_message(wired().world, message.get_body())
 
 
 @app.queue_trigger(arg_name="message", queue_name=f"{TICKS}-poison", connection=STORAGE)

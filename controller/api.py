@@ -194,7 +194,7 @@ def start(world: World, request: Request) -> Answer:
 
 def command(world: World, request: Request) -> Answer:
     """POST /services/{service}/{command}."""
-    service, verb = _service(request), request.params["command"]
+    service, verb = _service(request), _param(request, "command")
     if verb not in tuple(CommandKind):
         raise NotFound(f"{verb[:50]!r} is no command: use one of {', '.join(CommandKind)}, target, start, mode")
     asked = _body(request, AskedCommand)
@@ -232,7 +232,7 @@ def error_answer(status: int, text: str, *, problems: list[str] | None = None) -
 
 
 def _rollout(world: World, request: Request) -> Rollout:
-    wanted = request.params["rollout"]
+    wanted = _param(request, "rollout")
     stored = world.records.find(wanted)
     if stored is None:
         raise NotFound(f"rollout {wanted[:100]!r} is not stored: `canary status` lists the newest")
@@ -240,7 +240,14 @@ def _rollout(world: World, request: Request) -> Rollout:
 
 
 def _service(request: Request) -> str:
-    return request.params["service"]
+    return _param(request, "service")
+
+
+def _param(request: Request, name: str) -> str:
+    """A part of the route."""
+    if not (value := request.params.get(name)):
+        raise NotFound(f"the route names no {name}")
+    return value
 
 
 def _limit(request: Request) -> int:

@@ -7,14 +7,14 @@ before it is told, and the next tick goes on from what is stored.
 
 import logging
 
-from controller import views
+from controller import groups, views
 from controller.intake import follow
 from controller.observe import failed, observe, read_marker, read_pool, replace_readings
 from controller.world import World
 from notifying.outbox import drain
 from rollouts.decide import decide, overdue, read_back, wants_write, write_failed
 from rollouts.decision import Decision
-from rollouts.errors import CanaryError, Conflict, InvariantBroken, Misconfigured, Unavailable
+from rollouts.errors import CanaryError, Conflict, InvariantBroken, Misconfigured, Refused, Unavailable
 from rollouts.observation import MarkerReading, Observation, PoolReading
 from rollouts.policy import Policy
 from rollouts.rollout import Rollout
@@ -57,6 +57,17 @@ def tick(world: World, services: list[str], asked_at: float | None = None) -> No
         except CanaryError as error:
             log.error("%s: %s", service, error)  # noqa: TRY400  # the message says all, a trace says less
             world.records.record_incident("tick", f"{service}: {error}", world.now())
+
+
+def tick_message(world: World, message: bytes) -> None:
+    """Tick what a queue message asks for; one that is none of ours is recorded, not tried again."""
+    try:
+        asked = groups.read(message)
+    except Refused as error:
+        log.warning("%s", error)
+        world.records.record_incident("bad_message", str(error), world.now())
+        return
+    tick(world, asked.services, asked.asked_at)
 
 
 def _served(rollout: Rollout, asked_at: float | None) -> bool:

@@ -3,6 +3,7 @@
 import pytest
 
 from controller import requests
+from controller.tick import tick_message
 from lab.simulation import Behaviour, Simulation
 from rollouts.command import Command, CommandKind
 from rollouts.observation import Slot, Weights
@@ -426,3 +427,10 @@ def test_sampled_telemetry_promotes_on_the_rows_that_it_keeps(begun):
     ends(simulation, Outcome.PROMOTED)
     side = next(one for one in simulation.rollout.verdict.indicators if one.name == "failures").canary
     assert side.displayed_requests == pytest.approx(2 * side.requests, rel=0.05)
+
+
+def test_a_message_that_is_none_of_ours_is_recorded_and_not_tried_again(begun):
+    simulation = begun()
+    for junk in (b"", b"\xff\x00", b"{}", b'{"services": "checkout"}', b"[" * 2000):
+        tick_message(simulation.world, junk)
+    assert {one.kind for one in simulation.world.records.incidents(10)} == {"bad_message"}
