@@ -7,6 +7,6 @@ import os
 
 from hypothesis import settings
 
-settings.register_profile("desk", print_blob=True)
+settings.register_profile("desk", print_blob=True, deadline=None)
 settings.register_profile("ci", derandomize=True, print_blob=True, deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "desk")
