@@ -66,13 +66,11 @@ def standings(world: World, rollouts: list[Rollout], policy: Policy, now: float)
     """What is current rather than pinned, by rollout id."""
     storms = {one: world.records.storm(one, now) for one in {each.pin.workspace for each in rollouts}}
     switches, modes = world.records.off_switches(), world.records.modes()
-    current = {
-        one.id: standing(policy, one, off=bool({"", one.service} & switches), storm=storms[one.pin.workspace])
-        for one in rollouts
-    }
+    current = {}
     for one in rollouts:
-        if (chosen := modes.get(one.service)) is not None:
-            current[one.id] = msgspec.structs.replace(current[one.id], mode=chosen.mode)
+        chosen = modes.get(one.service)
+        found = standing(policy, one, off=bool({"", one.service} & switches), storm=storms[one.pin.workspace])
+        current[one.id] = msgspec.structs.replace(found, mode=chosen.mode) if chosen else found
     return current
 
 

@@ -12,10 +12,9 @@ from controller.tick import tick
 from controller.world import World
 from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline
 from rollouts.errors import Conflict, NotFound, PolicyError, Refused
-from rollouts.explain import duration
 from rollouts.observation import Failed, Mode, Slot
 from rollouts.rollout import Announcement, Rollout
-from storing.entries import Lease, Stored
+from storing.entries import Stored
 
 LEASE_SECONDS = 3600  # a pipeline's deployment, with a wide margin
 ACT_ATTEMPTS = 10  # ticks of many instances may write at once, each only once an interval
@@ -146,8 +145,3 @@ def push_config(world: World, text: str, who: Who) -> int:
         world.records.record_incident("bad_policy", f"pushed by {who.actor}: {error}", world.now())
         raise
     return world.records.push_policy(text, who.actor, world.now())
-
-
-def describe_lease(lease: Lease, now: float) -> str:
-    """A lease in words: who, which slot, for how long."""
-    return f"{lease.slot} is leased to {lease.owner} for another {duration(lease.expires_at - now)}"
