@@ -10,8 +10,8 @@ from cli.options import AsJson
 from cli.screen import Screen
 from controller.config import MAX_BYTES, load
 from rollouts.errors import PolicyError
-from rollouts.leaves import duration_text
 from rollouts.policy import Policy, ServicePolicy
+from rollouts.policy_file.leaves import duration_text
 
 
 def read_policy(file: str) -> tuple[str, Policy]:

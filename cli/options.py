@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.remote import URL_SETTING
-from rollouts import leaves
+from rollouts.policy_file import leaves
 
 ROLLOUT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 

@@ -18,10 +18,10 @@ from cli.remote import Answer, Remote
 from cli.replay import service_of
 from cli.screen import Screen
 from controller.views import plain
-from rollouts import leaves
 from rollouts.decide import settings
-from rollouts.leaves import duration_text
 from rollouts.policy import Pin
+from rollouts.policy_file import leaves
+from rollouts.policy_file.leaves import duration_text
 
 FAULTS = (2.0, 5.0, 20.0)
 # What is assumed of an indicator whose rate nobody gave; said wherever it is used.

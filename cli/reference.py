@@ -14,9 +14,9 @@ import typer
 
 from cli.ending import MEANINGS
 from cli.main import app
-from rollouts import keys
-from rollouts.keys import Key
-from rollouts.presets import PRESETS
+from rollouts.policy_file import keys
+from rollouts.policy_file.keys import Key
+from rollouts.policy_file.presets import PRESETS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE = "<!-- Made by `python -m cli.reference`; edit the code, not this page. -->\n"

@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 from cli.ending import BadInput
 from rollouts.errors import NotFound, PolicyError, Refused, Unavailable
-from rollouts.leaves import is_loopback
+from rollouts.policy_file.leaves import is_loopback
 
 CONNECT_SECONDS = 10.0  # a Flex instance answers the handshake at once; the host name resolves or does not
 ANSWER_SECONDS = 100.0  # a cold start, and a preempting `target` that waits for the pool's read-back

@@ -9,7 +9,7 @@ import typer
 from cli.ending import BadInput, ends
 from cli.screen import Screen
 from rollouts.errors import Refused
-from rollouts.schema import schema as made
+from rollouts.policy_file.schema import schema as made
 
 
 def schema_text() -> str:

@@ -10,10 +10,10 @@ from typing import Any, Final
 import yaml
 
 from rollouts.errors import InvariantBroken, PolicyError
-from rollouts.leaves import Path
-from rollouts.parse import parse
 from rollouts.policy import Policy
-from rollouts.sections import Problems, spelled
+from rollouts.policy_file.leaves import Path
+from rollouts.policy_file.parse import parse
+from rollouts.policy_file.sections import Problems, spelled
 
 MAX_BYTES = 512 * 1024  # of text: one policy version is one record of the store (768 KiB)
 MAX_DEPTH = 12  # canary.yaml itself is 6 deep

@@ -16,8 +16,8 @@ from lab.scenarios import SCENARIOS
 from notifying.card import SIGNS, headline
 from rollouts.explain import duration
 from rollouts.holds import HOLDS, HoldRule, Then
-from rollouts.keys import LIMIT_KEYS
 from rollouts.notice import NoticeKind
+from rollouts.policy_file.keys import LIMIT_KEYS
 from rollouts.states import TABLE
 from storing import keys
 

@@ -1,4 +1,4 @@
-"""The policy as the controller uses it: resolved, in seconds and fractions. Parsing is in parse.py.
+"""The policy as the controller uses it: resolved, in seconds and fractions. policy_file reads it.
 
 `Pin` is what a rollout keeps for its life; the rest of a ServicePolicy stays current.
 """

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from cli.reference import SECTIONS, pages
-from rollouts import keys
-from rollouts.keys import Key
+from rollouts.policy_file import keys
+from rollouts.policy_file.keys import Key
 
 DOCS = Path(__file__).parents[2] / "docs"
 

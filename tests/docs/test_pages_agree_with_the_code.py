@@ -12,8 +12,8 @@ from analyzers.judge.verdict import VerdictKind
 from cli.main import app
 from docs import make
 from lab.scenarios import SCENARIOS
-from rollouts import keys
 from rollouts.notice import NoticeKind
+from rollouts.policy_file import keys
 from rollouts.rollout import HoldReason, Outcome, Phase
 from rollouts.states import Event
 from tests.docs.reading import PAGES, ROOT, anchors, canary, fences, inline, text, typed

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from rollouts.observation import Slot
-from rollouts.parse import parse
+from rollouts.policy_file.parse import parse
 from tests.infrastructure.reading import BICEP, ROOT
 
 # Stands for az, azd and curl: appends its call to the journal and answers what the table says. The longest pattern

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from rollouts.errors import PolicyError
-from rollouts.parse import parse
+from rollouts.policy_file.parse import parse
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from analyzers.judge.indicators import IndicatorKind
 from rollouts.errors import PolicyError
 from rollouts.observation import Mode, Slot
-from rollouts.parse import parse
-from rollouts.presets import PRESETS
+from rollouts.policy_file.parse import parse
+from rollouts.policy_file.presets import PRESETS
 from tests.policy import trees
 
 LEAVES = (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rollouts.parse import parse
+from rollouts.policy_file.parse import parse
 from tests.policy import trees
 
 Refusal = Callable[[object], list[str]]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from controller import config
 from controller.config import MAX_BYTES, load
 from rollouts.errors import PolicyError
-from rollouts.parse import parse
-from rollouts.presets import PRESETS
-from rollouts.schema import schema
+from rollouts.policy_file.parse import parse
+from rollouts.policy_file.presets import PRESETS
+from rollouts.policy_file.schema import schema
 from tests.policy import trees
 
 ROOT = Path(__file__).parents[2]

@@ -94,3 +94,9 @@ print(sorted({{name.split(".")[0] for name in sys.modules}} & {{"azure", "reques
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_what_decides_does_not_know_how_the_policy_is_written() -> None:
+    """rollouts/policy_file makes a Policy out of a file; the state machine takes it from there."""
+    core = [one for one in pure_sources() if one.startswith("rollouts/") and "policy_file" not in one]
+    assert not [one for one in core if any(name.startswith("rollouts.policy_file") for name in imports(one))]

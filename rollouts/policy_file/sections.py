@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-from rollouts.keys import Key
-from rollouts.leaves import Path, Unfit, may_be_secret, shown
+from rollouts.policy_file.keys import Key
+from rollouts.policy_file.leaves import Path, Unfit, may_be_secret, shown
 
 T = TypeVar("T")
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from analyzers.judge.indicators import Indicator, IndicatorKind
-from rollouts import keys, leaves
 from rollouts.errors import PolicyError
-from rollouts.leaves import Path, duration_text, is_loopback, shown
 from rollouts.observation import Mode, Slot
 from rollouts.policy import Channel, Gate, HoldLimits, Pin, Policy, ServicePolicy, SlotConfig
-from rollouts.presets import PRESETS, PresetName
-from rollouts.sections import Problems, Section, spelled
+from rollouts.policy_file import keys, leaves
+from rollouts.policy_file.leaves import Path, duration_text, is_loopback, shown
+from rollouts.policy_file.presets import PRESETS, PresetName
+from rollouts.policy_file.sections import Problems, Section, spelled
 
 INGESTION_SECONDS = 180  # application telemetry is stored seconds to about 3 minutes late
 LEAST_SETTLE_SECONDS = 240  # the default: ingestion, and a minute for the slowest request

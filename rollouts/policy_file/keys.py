@@ -8,8 +8,8 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
-from rollouts import leaves
-from rollouts.leaves import Leaf, listed, optional
+from rollouts.policy_file import leaves
+from rollouts.policy_file.leaves import Leaf, listed, optional
 
 T_co = TypeVar("T_co", covariant=True)
 

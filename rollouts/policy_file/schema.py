@@ -7,10 +7,10 @@ for one service) is known to `canary check` alone.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rollouts import keys, leaves
-from rollouts.keys import Key
-from rollouts.leaves import Schema
-from rollouts.presets import PRESETS, STANDARD
+from rollouts.policy_file import keys, leaves
+from rollouts.policy_file.keys import Key
+from rollouts.policy_file.leaves import Schema
+from rollouts.policy_file.presets import PRESETS, STANDARD
 
 
 def schema() -> Schema:
