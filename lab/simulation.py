@@ -1,7 +1,7 @@
 """The same world without HTTP, on virtual time: production code decides, only the adapters are simulated.
 
 Hours of a rollout pass in a second, every draw comes from one seed, and the process can be killed after any
-single effect. The adapters here are held to the contracts of the real ones by the tests of this package.
+single effect. The adapters here are held to the contracts of the real ones by tests/simulation/test_contracts.py.
 """
 
 import copy
@@ -19,7 +19,7 @@ from controller import intake, signals
 from controller.config import load
 from controller.tick import tick
 from controller.world import World, in_order
-from rollouts.errors import CanaryError, Conflict, Unavailable
+from rollouts.errors import CanaryError, Conflict, Misconfigured, Unavailable
 from rollouts.notice import Notice
 from rollouts.observation import (
     Counted,
@@ -91,6 +91,8 @@ class SimulatedPool:
 
     def write(self, _service: str, _pool: str, _backends: dict[Slot, str], weights: Weights, etag: str) -> PoolReading:
         self.sim.effect("pool.write")
+        if self.weights == weights:
+            return PoolReading(weights=self.weights, etag=str(self.revision))
         if self.sim.now < self.refuse_until:
             raise Unavailable("429 Too Many Requests", retry_at=self.refuse_until)
         fault = self.faults.pop(0) if self.faults else None
@@ -125,11 +127,13 @@ class SimulatedMarker:
     def read(self, _service: str, marker: str) -> MarkerReading:
         self.sim.effect("marker.read")
         if self.unknown:
-            raise Unavailable(f"{marker} is 'teal': write blue or green into it")
+            raise Misconfigured(f"{marker} holds 'teal': write blue or green into it")
         return MarkerReading(live=self.live, etag=str(self.revision))
 
     def write(self, _service: str, _marker: str, live: Slot, etag: str) -> MarkerReading:
         self.sim.effect("marker.write")
+        if self.live is live:
+            return MarkerReading(live=self.live, etag=str(self.revision))
         if self.sim.now < self.sim.pool.refuse_until:
             raise Unavailable("429 Too Many Requests", retry_at=self.sim.pool.refuse_until)
         if etag != str(self.revision):
