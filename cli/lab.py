@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.ending import ExitCode
+from cli.ending import BadInput, ExitCode, ends
 
 lab = typer.Typer(name="lab", help="Try Flex Canary on this machine, without Azure.", no_args_is_help=True)
 
 Seed = Annotated[int, typer.Option("--seed", help="Draws of traffic and faults follow from it.")]
+
+PACKAGES = ("aiohttp", "croniter", "duckdb", "duckdb_kql", "trustme")  # requirements/lab.txt
+
+
+@lab.callback()
+@ends
+def _needs_its_packages() -> None:
+    if missing := [name for name in PACKAGES if find_spec(name) is None]:
+        raise BadInput(f"the lab needs {', '.join(missing)}: in a clone of Flex Canary, `pip install '.[lab]'`")
 
 
 @lab.command("list")

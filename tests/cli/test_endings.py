@@ -1,6 +1,7 @@
 """Every way in which a command can end has its exit code and says what to do."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from cli.ending import MEANINGS
+from cli.lab import PACKAGES
 from cli.main import PANELS
 from tests.cli.conftest import Api, Canary
 
@@ -167,3 +169,18 @@ def test_the_installed_entry_point_ends_with_the_code() -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: missing.yaml: No such file or directory: write the path of a canary.yaml\n"
+
+
+def test_the_lab_says_what_to_install(canary: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain `pip install` leaves the lab's packages out: a line and exit code 2, no traceback."""
+    monkeypatch.setattr("cli.lab.find_spec", lambda name: None if name in {"duckdb", "trustme"} else object())
+    result = canary("lab", "list")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "the lab needs duckdb, trustme" in result.stderr
+    assert "pip install '.[lab]'" in result.stderr
+
+
+def test_the_lab_knows_what_it_needs() -> None:
+    lines = (ROOT / "requirements/lab.txt").read_text().splitlines()
+    wanted = [re.split(r"[<>=!]", line)[0].replace("-", "_") for line in lines if not line.startswith("#")]
+    assert sorted(wanted) == sorted(PACKAGES)
