@@ -18,13 +18,17 @@ lab = typer.Typer(name="lab", help="Try Flex Canary on this machine, without Azu
 Seed = Annotated[int, typer.Option("--seed", help="Draws of traffic and faults follow from it.")]
 
 PACKAGES = ("aiohttp", "croniter", "duckdb", "duckdb_kql", "trustme")  # requirements/lab.txt
+ROOT = Path(__file__).resolve().parent.parent
+CLONE = "in a clone of Flex Canary, `make setup` (or `pip install -e '.[lab]'`) and run it from there"
 
 
 @lab.callback()
 @ends
 def _needs_its_packages() -> None:
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
-        raise BadInput(f"the lab needs {', '.join(missing)}: in a clone of Flex Canary, `pip install '.[lab]'`")
+        raise BadInput(f"the lab needs {', '.join(missing)}: {CLONE}")
+    if not (ROOT / "host.json").is_file():
+        raise BadInput(f"the lab runs the function app as it is deployed, and {ROOT} has no host.json: {CLONE}")
 
 
 @lab.command("list")

@@ -177,7 +177,15 @@ def test_the_lab_says_what_to_install(canary: Canary, monkeypatch: pytest.Monkey
     result = canary("lab", "list")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "the lab needs duckdb, trustme" in result.stderr
-    assert "pip install '.[lab]'" in result.stderr
+    assert "pip install -e '.[lab]'" in result.stderr
+
+
+def test_the_lab_wants_a_clone(canary: Canary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """host.json and the sample function are no part of a wheel."""
+    monkeypatch.setattr("cli.lab.ROOT", tmp_path)
+    result = canary("lab", "list")
+    assert result.exit_code == 2
+    assert f"{tmp_path} has no host.json" in result.stderr
 
 
 def test_the_lab_knows_what_it_needs() -> None:
