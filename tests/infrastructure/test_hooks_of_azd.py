@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,11 @@ import yaml
 from rollouts.observation import Slot
 from rollouts.policy_file.parse import parse
 from tests.infrastructure.reading import BICEP, ROOT
+from tests.infrastructure.stand_in import put
 
 # Stands for az, azd and curl: appends its call to the journal and answers what the table says. The longest pattern
 # that the call contains wins; a pattern without an answer fails the call.
-STAND_IN = (
-    f"#!{sys.executable} -SE"
-    + """
+STAND_IN = """
 import json, os, sys
 call = " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
 said = "" if os.path.basename(sys.argv[0]) != "curl" else sys.stdin.read()
@@ -35,7 +33,6 @@ for pattern in sorted(answers, key=len, reverse=True):
         sys.exit(0)
 sys.exit(0)
 """
-)
 SERVICE = "/subscriptions/s1/resourceGroups/rg-try/providers/Microsoft.ApiManagement/service/apim-1"
 VAULT = "/subscriptions/s1/resourceGroups/rg-try/providers/Microsoft.KeyVault/vaults/kv-1"
 NOTHING: dict[str, str | None] = {
@@ -92,10 +89,7 @@ class Ran:
 def hook(tmp_path: Path) -> Any:
     """Runs a hook with these answers and this azd environment."""
     tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("az", "azd", "curl"):
-        (tools / name).write_text(STAND_IN)
-        (tools / name).chmod(0o755)
+    put(tools, ("az", "azd", "curl"), STAND_IN)
 
     def run(name: str, answers: dict[str, str | None], **environment: str) -> Ran:
         (tmp_path / "answers").write_text(json.dumps(answers))

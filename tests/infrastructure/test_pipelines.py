@@ -17,15 +17,14 @@ from typer.main import get_command
 from cli.main import app
 from sample_function.function_app import packaged_version
 from tests.infrastructure.reading import BICEP, ROOT
+from tests.infrastructure.stand_in import put
 
 PIPELINES = sorted((ROOT / "pipelines").glob("*.yml"))
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 SCRIPTS = sorted([*(ROOT / "pipelines").glob("*.sh"), *(BICEP / "hooks").glob("*.sh"), BICEP / "check.sh"])
 STAGES = ["Build", "DeployCode", "Canary", "RingA", "GA"]
 # Stands for canary and az: writes its call down, prints the next answer of the case and ends with its code.
-STAND_IN = (
-    f"#!{sys.executable} -SE"
-    + """
+STAND_IN = """
 import json, os, sys
 call = " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
 with open(os.environ["JOURNAL"], "a") as journal:
@@ -39,7 +38,6 @@ for pattern, queue in answers.items():
         sys.stdout.write(text)
         sys.exit(code)
 """
-)
 DECISION = json.dumps({"decision": {"phase": "step", "share": 10, "sentence": "10 % to green"}}) + "\n"
 Case = dict[str, list[tuple[int, str]]]
 
@@ -68,10 +66,7 @@ class Ran:
 def script(tmp_path: Path) -> Any:
     """Runs a script of pipelines/ with these answers."""
     tools = tmp_path / "bin"
-    tools.mkdir()
-    for name in ("az", "canary"):
-        (tools / name).write_text(STAND_IN)
-        (tools / name).chmod(0o755)
+    put(tools, ("az", "canary"), STAND_IN)
 
     def run(name: str, *arguments: str, answers: Case | None = None, **environment: str) -> Ran:
         (tmp_path / "answers").write_text(json.dumps(answers or {}))
