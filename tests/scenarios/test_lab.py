@@ -12,8 +12,10 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from lab.log_analytics import Ingestion
 from lab.run import Options, Result, Run
 from lab.scenarios import SCENARIOS, setup_of
 from lab.world import Lab, overridden
@@ -21,13 +23,14 @@ from lab.world import Lab, overridden
 pytestmark = pytest.mark.lab
 QUICK = {
     "bake": "1s",
-    "watch": "5s",
+    "watch": "2s",
     "history": "10s",
     "gate": {"path": "/api/health", "successes": 2, "deadline": "30s", "timeout": "3s"},
-    "indicators": {"failures": {"points": 8, "ratio": 1.5}, "rejected": "off", "p95": "off"},
+    "indicators": {"failures": {"points": 15, "ratio": 1.5}, "rejected": "off", "p95": "off"},
     "limits": {"blind": "3s", "unobserved": "3s", "one_instance": "3s"},
-    "expert": {"interval": "1s", "settle": "2s", "propagation": "1s", "cold": "1s"},
+    "expert": {"interval": "1s", "settle": "1s", "propagation": "1s", "cold": "1s"},
 }
+PROMPT = Ingestion(delay_seconds=0.1, jitter_seconds=0.1)  # so that an interval is settled after a second
 LATENCY = {
     "slow": {"slower_than": "600ms", "points": 6, "ratio": 1.5},
     "failures": "off",
@@ -43,11 +46,12 @@ def play(name: str, folder: Path, *, errors: float | None = None, **changes: obj
         seed=int(os.environ.get("CANARY_SEED", "7")),
         rate=250.0,
         canary_errors=errors,
-        history=3.0,
+        history=2.0,
         policy=overridden(QUICK, changes),
     )
     print(f"seed {options.seed}; replay: CANARY_SEED={options.seed} pytest {__file__} -k {name}")
-    with Lab(folder, setup_of(chosen, options)) as lab:
+    setup = msgspec.structs.replace(setup_of(chosen, options), ingestion=PROMPT)
+    with Lab(folder, setup) as lab:
         run = Run(lab, options, errors=chosen.errors, slowdown=chosen.slowdown)
         chosen.play(run)
         result = run.result(name)
