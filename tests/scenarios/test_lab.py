@@ -25,9 +25,9 @@ QUICK = {
     "bake": "1s",
     "watch": "2s",
     "history": "10s",
-    "gate": {"path": "/api/health", "successes": 2, "deadline": "30s", "timeout": "3s"},
+    "gate": {"path": "/api/health", "successes": 1, "deadline": "30s", "timeout": "3s"},
     "indicators": {"failures": {"points": 15, "ratio": 1.5}, "rejected": "off", "p95": "off"},
-    "limits": {"blind": "3s", "unobserved": "3s", "one_instance": "3s"},
+    "limits": {"blind": "2s", "unobserved": "3s", "one_instance": "3s"},
     "expert": {"interval": "1s", "settle": "1s", "propagation": "1s", "cold": "1s"},
 }
 PROMPT = Ingestion(delay_seconds=0.1, jitter_seconds=0.1)  # so that an interval is settled after a second
@@ -44,7 +44,7 @@ def play(name: str, folder: Path, *, errors: float | None = None, **changes: obj
     chosen = SCENARIOS[name]
     options = Options(
         seed=int(os.environ.get("CANARY_SEED", "7")),
-        rate=250.0,
+        rate=300.0,
         canary_errors=errors,
         history=2.0,
         policy=overridden(QUICK, changes),
@@ -120,7 +120,7 @@ def test_drift_is_held_and_left_as_the_person_set_it(tmp_path):
 
 
 def test_a_telemetry_outage_is_held_and_then_promoted(tmp_path):
-    result = play("telemetry-outage", tmp_path)
+    result = play("telemetry-outage", tmp_path, steps=[10, 100])
     assert result.outcome == "promoted"
     assert any("(blind)" in one for one in result.reasons)
 
