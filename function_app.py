@@ -150,6 +150,12 @@ def target(req: func.HttpRequest) -> func.HttpResponse:
     return _answer("target", req)
 
 
+@app.route("services/{service}/release", methods=["POST"])
+def release(req: func.HttpRequest) -> func.HttpResponse:
+    """Give a lease back."""
+    return _answer("release", req)
+
+
 @app.route("services/{service}/start", methods=["POST"])
 @app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
 def start(req: func.HttpRequest, ticks: Ticks) -> func.HttpResponse:
@@ -167,7 +173,7 @@ def mode(req: func.HttpRequest, ticks: Ticks) -> func.HttpResponse:
 @app.route("services/{service}/{command}", methods=["POST"])
 @app.queue_output(arg_name="ticks", queue_name=TICKS, connection=STORAGE)
 def command(req: func.HttpRequest, ticks: Ticks) -> func.HttpResponse:
-    """pause, resume, approve, promote, abort, adopt, reassert, rollback."""
+    """pause, resume, approve, promote, abort, adopt, reassert, rollback, shift."""
     return _answer("command", req, ticks)
 
 

@@ -1,6 +1,7 @@
-"""`canary shift --direct`: set the weights of a service by hand, when the function app is dead or off.
+"""`canary shift`: a share by a person's word, through the function app; or past it, when it is dead or off.
 
-SHARE is the percent for one slot, the other gets the rest:
+Through the function app the rollout that runs takes the share over and judges on from there. With --direct the
+weights are written from here: SHARE is the percent for one slot, the other gets the rest:
 - the slot is `--slot`; without it, the one that the marker does not name (so 0 gives all to the live slot).
 - 100 moves the marker to that slot, and only after the pool was read back. Repeated without `--slot` it would
   mean the other slot, so from rest (all traffic on the live slot already) it must be named.
@@ -12,10 +13,11 @@ from typing import Annotated
 
 import typer
 
+from cli.acts import Act
 from cli.adapters import Adapters
 from cli.check import read_policy
 from cli.ending import BadInput, ends
-from cli.options import AsJson, PolicyFile, Service
+from cli.options import Actor, AsJson, PolicyFile, Reason, Service, Url
 from cli.screen import Screen
 from controller.seams import MarkerShifter, PoolShifter
 from rollouts.errors import NotFound, Refused
@@ -28,25 +30,31 @@ def shift(
     service: Service,
     share: Annotated[int, typer.Argument(min=0, max=100, help="Percent for the slot; the other gets the rest.")],
     *,
+    actor: Actor,
     slot: Annotated[
-        Slot | None, typer.Option("--slot", help="Whose share it is; when left out, the slot that is not live.")
+        Slot | None,
+        typer.Option(
+            "--slot", help="Whose share it is; left out: the canary's, with --direct the idle slot's."
+        ),
     ] = None,
+    reason: Reason = None,
     direct: Annotated[
         bool, typer.Option("--direct", help="Break glass: write to API Management from here, with your own rights.")
     ] = False,
     policy: PolicyFile = "canary.yaml",
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set the weights by hand; at 100 the marker follows.
+    """Set the canary's share by hand: 0 aborts, 100 promotes, what lies between is judged from there.
 
-    The marker moves only after the pool was read back. --direct works when the function app is dead.
+    After the end of a rollout, 0 for the slot that was promoted rolls it back. --direct works when the function
+    app is dead: it writes the weights from here, and at 100 the marker, after the pool was read back.
     """
-    screen = Screen(as_json=as_json)
     if not direct:
-        raise BadInput(
-            "while Flex Canary runs, shares are set by its rollouts: canary promote, approve, abort or rollback. "
-            "To write past it (it is down, or off), add --direct"
-        )
+        act = Act("shift", service, url=url, as_json=as_json)
+        act.send(share=share, slot=slot and slot.value, actor=actor, reason=reason)
+        return
+    screen = Screen(as_json=as_json)
     _, read = read_policy(policy)
     found = read.services.get(service)
     if found is None:

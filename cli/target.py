@@ -28,12 +28,18 @@ def target(
     preempt: Annotated[
         bool, typer.Option("--preempt", help="End the rollout that runs (share 0, read back): for a hotfix.")
     ] = False,
+    release: Annotated[
+        bool, typer.Option("--release", help="Give the lease back: the deployment failed or will not come.")
+    ] = False,
     reason: Reason = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell which slot to deploy to, and hold it for you. Standard output is the slot's name alone."""
     remote, screen = Remote(url), Screen(as_json=as_json)
+    if release:
+        _release(remote, service, owner, reason, screen)
+        return
     until = time.monotonic() + seconds(timeout)
 
     def ask() -> Answer:
@@ -52,6 +58,14 @@ def target(
         return
     screen.aside(f"{answer.get('url')} is yours ({owner}) until {moment(answer.get('expires_at'))}")
     screen.raw(str(answer.get("slot")))
+
+
+def _release(remote: Remote, service: str, owner: str, reason: str | None, screen: Screen) -> None:
+    answer = remote.post("services", service, "release", owner=owner, actor=whoami(), reason=reason)
+    if screen.as_json:
+        screen.result(answer)
+        return
+    screen.line(f"{service}: {'given back' if answer.get('released') else 'nobody has a lease'}")
 
 
 def _patiently(ask: Callable[[], Answer], until: float, screen: Screen) -> Answer:

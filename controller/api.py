@@ -54,6 +54,12 @@ class AskedTarget(Asked, kw_only=True):
     preempt: bool = False
 
 
+class AskedRelease(Asked, kw_only=True):
+    """POST release."""
+
+    owner: str
+
+
 class AskedStart(Asked, kw_only=True):
     """POST start."""
 
@@ -66,10 +72,11 @@ class AskedStart(Asked, kw_only=True):
 
 
 class AskedCommand(Asked, kw_only=True):
-    """POST pause, resume, approve, promote, abort, adopt, reassert, rollback."""
+    """POST pause, resume, approve, promote, abort, adopt, reassert, rollback, shift."""
 
     minutes: float | None = None
     share: int | None = None
+    slot: Slot | None = None
 
 
 class AskedMode(Asked, kw_only=True):
@@ -175,6 +182,13 @@ def target(world: World, request: Request) -> Answer:
     return ok(found)
 
 
+def release(world: World, request: Request) -> Answer:
+    """POST /services/{service}/release."""
+    asked, service = _body(request, AskedRelease), _service(request)
+    given = requests.release(world, service, requests.Who(actor=asked.owner, reason=asked.reason))
+    return ok({"service": service, "released": given})
+
+
 def start(world: World, request: Request) -> Answer:
     """POST /services/{service}/start."""
     asked, service = _body(request, AskedStart), _service(request)
@@ -196,11 +210,17 @@ def command(world: World, request: Request) -> Answer:
     """POST /services/{service}/{command}."""
     service, verb = _service(request), _param(request, "command")
     if verb not in tuple(CommandKind):
-        raise NotFound(f"{verb[:50]!r} is no command: use one of {', '.join(CommandKind)}, target, start, mode")
+        known = ", ".join((*CommandKind, "target", "release", "start", "mode"))
+        raise NotFound(f"{verb[:50]!r} is no command: use one of {known}")
     asked = _body(request, AskedCommand)
     who = _who(request, asked)
     ordered = Command(
-        kind=CommandKind(verb), actor=who.actor, reason=who.reason, minutes=asked.minutes, share=asked.share
+        kind=CommandKind(verb),
+        actor=who.actor,
+        reason=who.reason,
+        minutes=asked.minutes,
+        share=asked.share,
+        slot=asked.slot,
     )
     after = requests.act(world, service, ordered)
     return ok({"rollout": views.summary(after), "sentence": after.reason}, wake=(service,))

@@ -10,8 +10,8 @@ from controller.config import load
 from controller.observe import glance, read_marker, read_pool
 from controller.tick import tick
 from controller.world import World
-from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline
-from rollouts.errors import Conflict, NotFound, PolicyError, Refused
+from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline, shift_after
+from rollouts.errors import CanaryError, Conflict, Misconfigured, NotFound, PolicyError, Refused, Unavailable
 from rollouts.observation import Failed, Mode, Slot
 from rollouts.rollout import Announcement, Rollout
 from storing.entries import Stored
@@ -57,6 +57,11 @@ def _act(world: World, service: str, asked: Command) -> Rollout:
     if stored is None:
         intake.service_policy(world, service)
         raise NotFound(f"{service} has no rollout: there is nothing to {asked.kind}")
+    if stored.value.closed and asked.kind is CommandKind.SHIFT:
+        back = shift_after(stored.value, asked)
+        if back is None:
+            return stored.value
+        asked = back
     if stored.value.closed and asked.kind is CommandKind.ROLLBACK:
         return _return(world, stored, asked)
     seen = glance(world, stored.value, world.policy(), world.now())
@@ -81,7 +86,11 @@ def start(world: World, told: Announcement) -> Rollout:
 
 
 def target(world: World, service: str, who: Who, *, seconds: float = LEASE_SECONDS, preempt: bool = False) -> Target:
-    """Which slot may be deployed to now, leased to `who`; Refused while a rollout or another lease is active."""
+    """Which slot may be deployed to now, leased to `who`.
+
+    Refused while a rollout or another lease is active; Unavailable or Misconfigured while pool or marker cannot
+    be read.
+    """
     policy = intake.service_policy(world, service)
     if not 0 < seconds <= MAX_LEASE_SECONDS:
         raise Refused(f"target: seconds is {seconds:g}: give a number above 0 and at most {MAX_LEASE_SECONDS}")
@@ -95,9 +104,9 @@ def target(world: World, service: str, who: Who, *, seconds: float = LEASE_SECON
         _preempt(world, current, who)
     marker, pool = read_marker(world, policy.pin), read_pool(world, policy.pin)
     if isinstance(marker, Failed):
-        raise Refused(f"{service}: which slot is live is unknown, nothing may be deployed: {marker.detail}")
+        raise _unseen(f"{service}: which slot is live is unknown, nothing may be deployed", marker)
     if isinstance(pool, Failed):
-        raise Refused(f"{service}: the pool could not be read, nothing may be deployed: {pool.detail}")
+        raise _unseen(f"{service}: the pool could not be read, nothing may be deployed", pool)
     idle = marker.live.other
     if (share := pool.weights.share(idle)) != 0:
         raise Refused(
@@ -107,6 +116,18 @@ def target(world: World, service: str, who: Who, *, seconds: float = LEASE_SECON
     now = world.now()
     lease = world.records.take_lease(service, who.actor, idle, now + seconds, now)
     return Target(slot=idle, url=policy.pin.slots[idle].url, expires_at=lease.expires_at, lease=lease.id)
+
+
+def release(world: World, service: str, who: Who) -> bool:
+    """Give a lease back: the deployment will not come. False when there is none; Refused when it is another's."""
+    intake.service_policy(world, service)
+    return world.records.release_lease(service, who.actor, world.now())
+
+
+def _unseen(said: str, seen: Failed) -> CanaryError:
+    """What could not be read, as the error that tells whether asking again helps."""
+    text = f"{said}: {seen.detail}"
+    return Misconfigured(text) if seen.permanent else Unavailable(text, retry_at=seen.retry_at)
 
 
 def _preempt(world: World, current: Stored[Rollout], who: Who) -> None:

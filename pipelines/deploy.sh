@@ -2,7 +2,7 @@
 # Deploys a package to the slot that may be deployed to now, and tells Flex Canary so.
 #
 # `canary target` takes a lease on the idle slot: no traffic moves to it until the announcement, and a second pipeline
-# is refused, as is this one while a rollout or its watch is on.
+# is refused, as is this one while a rollout or its watch is on. A deployment that fails gives its lease back.
 #
 # Usage: pipelines/deploy.sh SERVICE VERSION PACKAGE.zip DEPLOYMENT_ID
 # Needs: CANARY_URL, CANARY_KEY, CANARY_TOPIC, AZURE_RESOURCE_GROUP, BLUE_NAME, GREEN_NAME, and az signed in.
@@ -27,6 +27,14 @@ case $slot in
   *) echo "deploy: canary target said '$slot', which is no slot" >&2; exit 1 ;;
 esac
 
+# Whatever fails from here on: the next deployment need not wait until the lease is over.
+give_back() {
+  code=$?
+  canary target "$service" --release --reason "deployment $deployment failed" ||
+    echo "deploy: the lease was not given back, it runs out by itself" >&2
+  exit "$code"
+}
+trap give_back ERR
 echo "deploy: $version to $slot ($app)"
 az functionapp deployment source config-zip --resource-group "$AZURE_RESOURCE_GROUP" --name "$app" \
   --src "$package" --build-remote true --output none

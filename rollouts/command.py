@@ -14,7 +14,7 @@ from rollouts.decision import Decision
 from rollouts.errors import Refused
 from rollouts.explain import duration
 from rollouts.notice import NoticeKind
-from rollouts.observation import MarkerReading, Observation, PoolReading
+from rollouts.observation import MarkerReading, Observation, PoolReading, Slot
 from rollouts.rollout import HoldReason, Outcome, Pause, Phase, Rollout
 from rollouts.states import Event, possible
 
@@ -30,6 +30,7 @@ class CommandKind(StrEnum):
     ADOPT = "adopt"
     REASSERT = "reassert"
     ROLLBACK = "rollback"
+    SHIFT = "shift"
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +40,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     reason: str = ""
     minutes: float | None = None  # pause: how long; None = limits.pause
-    share: int | None = None  # approve: which share; None = the one that waits
+    share: int | None = None  # approve: which share; None = the one that waits. shift: percent for the slot
+    slot: Slot | None = None  # shift: whose share; None = the canary
 
 
 def command(rollout: Rollout, asked: Command, seen: Observation, now: float) -> Decision:
@@ -65,6 +67,8 @@ def command(rollout: Rollout, asked: Command, seen: Observation, now: float) -> 
             _adopt(draft, said)
         case CommandKind.REASSERT:
             _reassert(draft, said)
+        case CommandKind.SHIFT:
+            _shift(draft, asked, said)
     return draft.decision(settled=False)
 
 
@@ -110,6 +114,36 @@ def begin_return(record: Rollout, asked: Command, seen: Observation, now: float)
         Event.ROLL_BACK, f"rollback by {asked.actor} after promotion" + (f": {asked.reason}" if asked.reason else "")
     )
     return draft.decision(settled=False)
+
+
+def shift_after(closed: Rollout, asked: Command) -> Command | None:
+    """What `shift` asks for once the newest rollout is closed: its rollback; None = it is so already.
+
+    Refused where nobody would watch the traffic that is asked for, or where it is not clear whose share is meant.
+    """
+    service, canary = closed.service, closed.canary
+    promoted = closed.outcome is Outcome.PROMOTED
+    if asked.slot is None:
+        live = canary if promoted else canary.other
+        raise Refused(
+            f"shift: no rollout of {service} is active, and {live} is live: say whose share it is, --slot blue or "
+            f"--slot green" + (f"; `canary rollback {service}` takes {closed.version} out" if promoted else "")
+        )
+    share = _canary_share(closed, asked)
+    if share == (100 if promoted else 0):
+        return None
+    if promoted and share == 0:
+        return replace(asked, kind=CommandKind.ROLLBACK)
+    raise Refused(
+        f"shift: no rollout of {service} is active, so nobody would watch {share} % for {canary}: "
+        f"`canary start {service}` begins one for the version that stands there, and --direct writes past Flex Canary"
+    )
+
+
+def _canary_share(rollout: Rollout, asked: Command) -> int:
+    if asked.share is None or not 0 <= asked.share <= 100:
+        raise Refused(f"shift: share is {asked.share}: give a whole number from 0 to 100")
+    return asked.share if asked.slot in (None, rollout.canary) else 100 - asked.share
 
 
 def _event(draft: Draft, event: Event, said: str) -> None:
@@ -168,16 +202,18 @@ def _promote(draft: Draft, said: str) -> None:
     rollout = draft.rollout
     if not possible(rollout.phase, Event.PROMOTE):
         raise Refused(f"{rollout.id} is in phase {rollout.phase}: only a step or the watch can be promoted by hand")
-    if rollout.verdict is not None and rollout.verdict.kind is VerdictKind.HARMFUL:
-        raise Refused(f"{rollout.id} is HARMFUL and is not promoted: {rollout.reason}")
-    if rollout.phase is Phase.STEP and not _is_read(draft):
-        raise Refused(f"{rollout.id}: the pool does not hold what the rollout wants; adopt, reassert or wait first")
+    _may_be_raised(draft)
     draft.act(Event.PROMOTE, said)
 
 
-def _is_read(draft: Draft) -> bool:
-    pool = draft.seen.pool
-    return isinstance(pool, PoolReading) and pool.weights == draft.rollout.weights
+def _may_be_raised(draft: Draft) -> None:
+    """Refused for harm, and while the pool does not hold what the rollout wants."""
+    rollout, pool = draft.rollout, draft.seen.pool
+    if rollout.verdict is not None and rollout.verdict.kind is VerdictKind.HARMFUL:
+        raise Refused(f"{rollout.id} is HARMFUL and is not promoted: {rollout.reason}")
+    read = isinstance(pool, PoolReading) and pool.weights == rollout.weights
+    if rollout.phase is Phase.STEP and not read:
+        raise Refused(f"{rollout.id}: the pool does not hold what the rollout wants; adopt, reassert or wait first")
 
 
 def _adopt(draft: Draft, said: str) -> None:
@@ -214,3 +250,26 @@ def _reassert(draft: Draft, said: str) -> None:
     draft.end_hold()
     draft.sentence = f"{said}: {rollout.share} % for {rollout.canary} again"
     draft.tell(NoticeKind.RECORD, draft.sentence)
+
+
+def _shift(draft: Draft, asked: Command, said: str) -> None:
+    """A share by a person's word: 0 aborts, 100 promotes, what lies between is judged anew from there."""
+    rollout = draft.rollout
+    share = _canary_share(rollout, asked)
+    if share == 0 and rollout.phase is not Phase.CLOSING:
+        _event(draft, Event.ABORT, said)
+    elif share == rollout.share:
+        return  # it is so already, or on its way
+    elif share == 100:
+        _promote(draft, said)
+    elif not possible(rollout.phase, Event.ADOPTED):
+        raise Refused(
+            f"shift: {rollout.id} is in phase {rollout.phase}, where nothing but 0 can be set; the gate comes first, "
+            "and an end is an end"
+        )
+    else:
+        if share > rollout.share:
+            _may_be_raised(draft)
+            draft.rollout = replace(rollout, raised_at=draft.now)
+        draft.adopted = share
+        draft.act(Event.ADOPTED, said)

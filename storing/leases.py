@@ -2,7 +2,7 @@
 
 import hashlib
 
-from rollouts.errors import Conflict, Refused
+from rollouts.errors import Refused
 from rollouts.observation import Slot
 from rollouts.rollout import Rollout
 from storing import keys
@@ -30,7 +30,7 @@ class Leases(Shelf):
             left = int(held.value.expires_at - now)
             raise Refused(
                 f"{service}: {held.value.slot} is leased by {held.value.owner} for another {left} s: "
-                f"deploy after that, or ask {held.value.owner} to start or release"
+                f"deploy after that, or ask {held.value.owner} to announce or to give it back (target --release)"
             )
         name = hashlib.sha256(f"{service} {owner} {slot} {now}".encode()).hexdigest()[:16]
         lease = Lease(id=name, owner=owner, slot=slot, taken_at=now, expires_at=until)
@@ -49,23 +49,20 @@ class Leases(Shelf):
         self.store.commit(partition, writes)
         return lease
 
-    def consume_lease(self, service: str, slot: Slot) -> Lease | None:
-        """The announcement has come: the lease on `slot` is over. None = there was none."""
-        held = self.lease(service)
-        if held is None or held.value.slot is not slot:
-            return None
-        self.store.commit(keys.partition(service), [Delete(keys.LEASE, held.etag)])
-        return held.value
+    def release_lease(self, service: str, owner: str, now: float) -> bool:
+        """`owner` will not deploy after all. False when there is no lease to give back.
 
-    def release_lease(self, service: str, owner: str) -> bool:
-        """`owner` will not deploy after all. False when the lease is not theirs."""
+        Refused when it is another's. Conflict when it was taken or consumed in between.
+        """
         held = self.lease(service)
-        if held is None or held.value.owner != owner:
+        if held is None or not held.value.holds(now):
             return False
-        try:
-            self.store.commit(keys.partition(service), [Delete(keys.LEASE, held.etag)])
-        except Conflict:  # it was taken anew or consumed since: not theirs any more
-            return False
+        if held.value.owner != owner:
+            raise Refused(
+                f"{service}: the lease on {held.value.slot} is {held.value.owner}'s, not {owner}'s: only its owner "
+                "gives it back"
+            )
+        self.store.commit(keys.partition(service), [Delete(keys.LEASE, held.etag)])
         return True
 
     def deployment(self, service: str, deployment_id: str) -> str | None:

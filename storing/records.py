@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from rollouts import limits
 from rollouts.decision import Decision
 from rollouts.errors import Conflict, InvariantBroken
-from rollouts.notice import Notice
 from rollouts.rollout import Rollout
 from storing import keys
 from storing.contract import ANY, Delete, Put
@@ -163,13 +162,6 @@ class Records(Series, Outbox, Leases, Orders):
             # Before the decision: a storm seen once too often holds, one overlooked raises.
             self.store.commit(keys.harm(rollout.pin.workspace), [Put(keys.escaped(rollout.service), encode(harm), ANY)])
         return self._committed(rollout, writes)
-
-    def announce(self, service: str, workspace: str, notices: Sequence[Notice], at: float) -> None:
-        """Put notices into the outbox that belong to no decision; the service gets ticks until they are out."""
-        head = self._head(service)
-        self.activate(service, workspace)
-        writes: list[Put | Delete] = [touched(head), *outgoing(service, notices, at)]
-        self.store.commit(keys.partition(service), writes)
 
     def prune(self, service: str, keep: int) -> int:
         """Remove closed rollouts beyond the `keep` newest, with all that belongs to them; how many."""

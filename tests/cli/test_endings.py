@@ -87,7 +87,7 @@ def test_an_address_that_cannot_be_used_is_bad_input(canary: Canary, monkeypatch
         ["start", "checkout", "1", "--slot", "red"],
         ["wait"],
         ["wait", "checkout-1", "--service", "checkout"],
-        ["shift", "checkout", "10"],
+        ["shift", "checkout", "101"],
         ["shift", "checkout", "101", "--direct"],
         ["shift", "checkout", "-1", "--direct"],
         ["nonsense"],

@@ -238,12 +238,21 @@ def test_without_a_lease_nothing_is_deployed(script: Any, answer: tuple[int, str
     assert [call.split()[1] for call in ran.calls] == ["target"]
 
 
-def test_a_failed_deployment_is_not_announced(script: Any) -> None:
-    """The lease runs out by itself; the gate would only wait in vain."""
-    case: Case = {"canary target": [(0, "blue\n")], "az functionapp": [(1, "")]}
+def test_a_failed_deployment_is_not_announced_and_gives_its_lease_back(script: Any) -> None:
+    """The gate would only wait in vain, and so would the next pipeline."""
+    case: Case = {"canary target": [(0, "blue\n"), (0, "")], "az functionapp": [(7, "")]}
     ran = script("deploy.sh", "checkout", "1.4.2", "p.zip", "d1", answers=case, **WHERE)
-    assert ran.code == 1
-    assert not [call for call in ran.calls if call.startswith("canary announce")]
+    assert ran.code == 7
+    assert [call.split()[:2] for call in ran.calls[1:]] == [["az", "functionapp"], ["canary", "target"]]
+    assert ran.calls[-1] == "canary target checkout --release --reason deployment d1 failed"
+
+
+def test_an_announcement_that_fails_gives_the_lease_back_too(script: Any) -> None:
+    """So that the timer, which finds new versions, may start the rollout."""
+    case: Case = {"canary target": [(0, "blue\n"), (1, "")], "canary announce": [(4, "")]}
+    ran = script("deploy.sh", "checkout", "1.4.2", "p.zip", "d1", answers=case, **WHERE)
+    assert ran.code == 4, "the first error is the one that counts"
+    assert "--release" in ran.calls[-1]
 
 
 def test_deploying_names_the_setting_that_is_missing(script: Any) -> None:
@@ -290,7 +299,7 @@ def test_a_refused_approval_fails_the_stage(script: Any) -> None:
 
 
 OPTIONS = {
-    "target": {"--wait", "--timeout", "--reason", "--preempt"},
+    "target": {"--wait", "--timeout", "--reason", "--preempt", "--release"},
     "announce": {"--service", "--version", "--slot", "--deployment-id", "--commit", "--link", "--retry", "--rollback"},
     "wait": {"--service", "--deployment-id", "--timeout", "--patience", "--json"},
     "approve": {"--reason"},

@@ -12,6 +12,8 @@ from rollouts.errors import Unavailable
 from rollouts.notice import Notice
 from rollouts.policy import Channel
 from storing.entries import Outgoing
+from storing.keys import partition
+from storing.outbox import outgoing
 from storing.records import Records
 from storing.sqlite import SqliteStore
 from tests.notifying.conftest import AT, identity, notice
@@ -56,13 +58,18 @@ class Drainer:
         return drain(self.records, "checkout", self.channels, self.opened, now)
 
 
+def queue(records: Records, notices: list[Notice], at: float) -> None:
+    """Notices in the outbox, as a decision puts them there."""
+    records.store.commit(partition("checkout"), outgoing("checkout", notices, at))
+
+
 @pytest.fixture
 def tick(records: Records, opened: Callable[[Channel], Sender]) -> Drainer:
     return Drainer(records, opened)
 
 
 def test_every_notice_is_sent_once_to_each_channel_in_order(tick: Drainer, records: Records, chat: Chat) -> None:
-    records.announce("checkout", "w", numbered(3), AT)
+    queue(records, numbered(3), AT)
     sent = tick()
     assert len(sent) == 6
     for kind in (Kind.TEAMS, Kind.SLACK):
@@ -75,7 +82,7 @@ def test_every_notice_is_sent_once_to_each_channel_in_order(tick: Drainer, recor
 
 def test_one_channels_trouble_is_not_the_others(tick: Drainer, records: Records, chat: Chat) -> None:
     chat.play(Kind.TEAMS, broken())
-    records.announce("checkout", "w", numbered(3), AT)
+    queue(records, numbered(3), AT)
     assert len(tick()) == 3
     assert seen(chat, Kind.TEAMS) == []
     assert seen(chat, Kind.SLACK) == ["number 0", "number 1", "number 2"]
@@ -86,9 +93,9 @@ def test_one_channels_trouble_is_not_the_others(tick: Drainer, records: Records,
 
 def test_a_failed_channel_keeps_its_order(tick: Drainer, records: Records, chat: Chat) -> None:
     chat.play(Kind.TEAMS, broken())
-    records.announce("checkout", "w", numbered(2), AT)
+    queue(records, numbered(2), AT)
     tick()
-    records.announce("checkout", "w", numbered(1, first=2), AT + 1)
+    queue(records, numbered(1, first=2), AT + 1)
     tick(AT + 1)
     assert seen(chat, Kind.TEAMS) == [], "the first is not due, so the others wait"
     tick(AT + 60)
@@ -97,7 +104,7 @@ def test_a_failed_channel_keeps_its_order(tick: Drainer, records: Records, chat:
 
 def test_retry_after_is_honoured(tick: Drainer, records: Records, chat: Chat) -> None:
     chat.play(Kind.TEAMS, throttled("120"))
-    records.announce("checkout", "w", numbered(1), AT)
+    queue(records, numbered(1), AT)
     for later in (0, 60, 119):
         tick(AT + later)
     assert len([post for post in chat.posts if post.kind is Kind.TEAMS]) == 1
@@ -107,7 +114,7 @@ def test_retry_after_is_honoured(tick: Drainer, records: Records, chat: Chat) ->
 
 def test_attempts_become_rarer(tick: Drainer, records: Records, chat: Chat) -> None:
     chat.play(Kind.TEAMS, *[broken()] * 100)
-    records.announce("checkout", "w", numbered(1), AT)
+    queue(records, numbered(1), AT)
     for minute in range(120):
         tick(AT + 60 * minute)
     attempts = [post for post in chat.posts if post.kind is Kind.TEAMS]
@@ -115,7 +122,7 @@ def test_attempts_become_rarer(tick: Drainer, records: Records, chat: Chat) -> N
 
 
 def test_one_tick_sends_a_bounded_number(tick: Drainer, records: Records, chat: Chat) -> None:
-    records.announce("checkout", "w", numbered(SENDS + 2), AT)
+    queue(records, numbered(SENDS + 2), AT)
     assert len(tick()) == 2 * SENDS
     assert len(tick()) == 2 * 2
     assert seen(chat, Kind.SLACK) == [f"number {number}" for number in range(SENDS + 2)]
@@ -125,7 +132,7 @@ def test_a_missing_setting_is_visible_and_mended_later(
     tick: Drainer, records: Records, chat: Chat, settings: dict[str, str]
 ) -> None:
     url = settings.pop("TEAMS_WEBHOOK_URL")
-    records.announce("checkout", "w", numbered(1), AT)
+    queue(records, numbered(1), AT)
     tick()
     assert seen(chat, Kind.SLACK) == ["number 0"]
     assert "TEAMS_WEBHOOK_URL is not set" in str(records.outbox("checkout")[0].error)
@@ -137,7 +144,7 @@ def test_a_missing_setting_is_visible_and_mended_later(
 def test_a_dead_webhook_is_given_up_after_a_day(tick: Drainer, records: Records, chat: Chat) -> None:
     """So that a closed rollout does not keep its service awake for ever; the error stays visible."""
     chat.play(Kind.TEAMS, *[Fault(status=404)] * 1000)
-    records.announce("checkout", "w", numbered(2), AT)
+    queue(records, numbered(2), AT)
     hours = 0
     while not records.outbox_empty("checkout"):
         tick(AT + 3600 * hours)
@@ -150,14 +157,14 @@ def test_a_dead_webhook_is_given_up_after_a_day(tick: Drainer, records: Records,
 
 
 def test_a_late_first_attempt_is_still_made(tick: Drainer, records: Records, chat: Chat) -> None:
-    records.announce("checkout", "w", numbered(1), AT)
+    queue(records, numbered(1), AT)
     tick(AT + 2 * GIVE_UP_SECONDS)
     assert seen(chat, Kind.TEAMS) == ["number 0"]
 
 
 def test_a_channel_that_left_the_policy_is_given_up_at_once(tick: Drainer, records: Records, chat: Chat) -> None:
     tick.channels = {"audit": CHANNELS["audit"]}
-    records.announce("checkout", "w", numbered(2), AT)
+    queue(records, numbered(2), AT)
     assert len(tick()) == 2
     assert records.outbox_empty("checkout")
     lost = [one for one in records.notices("checkout", notice().rollout) if one.channel == "team"]
@@ -168,7 +175,7 @@ def test_two_ticks_at_once_send_each_notice_once(
     records: Records, opened: Callable[[Channel], Sender], chat: Chat
 ) -> None:
     """The second tick runs while the first is in the middle of its first message."""
-    records.announce("checkout", "w", numbered(2), AT)
+    queue(records, numbered(2), AT)
 
     class Overlapping:
         def __init__(self, inner: Sender) -> None:
@@ -187,7 +194,7 @@ def test_a_process_that_dies_after_sending_sends_again(
     tick: Drainer, records: Records, chat: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At least once: never lost, and the claim of the dead is over after a minute."""
-    records.announce("checkout", "w", numbered(1), AT)
+    queue(records, numbered(1), AT)
 
     class Killed(BaseException):
         pass
@@ -214,14 +221,14 @@ def test_a_bug_in_one_channel_silences_no_other(tick: Drainer, records: Records,
             raise KeyError("https://hooks.example/secret")
 
     tick.opened = lambda channel: Buggy() if channel.name == "team" else opened(channel)
-    records.announce("checkout", "w", numbered(1), AT)
+    queue(records, numbered(1), AT)
     tick()
     assert seen(chat, Kind.SLACK) == ["number 0"]
     assert records.outbox("checkout")[0].error == "channel team: KeyError, a bug"
 
 
 def test_a_state_that_is_away_is_not_hidden(tick: Drainer, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
-    records.announce("checkout", "w", numbered(1), AT)
+    queue(records, numbered(1), AT)
 
     def away(*_: object) -> None:
         raise Unavailable("the state does not answer")

@@ -368,6 +368,102 @@ def test_target_leases_the_idle_slot_and_is_refused_during_a_rollout(begun, tmp_
     assert simulation.marker.live is Slot.BLUE
 
 
+def shift(simulation: Simulation, share: int, slot: Slot | None = None):
+    asked = Command(kind=CommandKind.SHIFT, actor="ada", reason="numbers", share=share, slot=slot)
+    return requests.act(simulation.world, "checkout", asked)
+
+
+def test_a_share_by_hand_is_set_read_back_and_judged_from_there(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+    shift(simulation, 30)
+    simulation.run(2)
+    assert simulation.pool.weights == Weights.of(Slot.GREEN, 30)
+    assert simulation.rollout.hold is None
+    shift(simulation, 70, slot=Slot.BLUE)
+    assert simulation.rollout.share == 30, "the same share, said from the other side, is so already"
+    ends(simulation, Outcome.PROMOTED)
+    assert simulation.rollout.shares == (10, 30, 50, 100)
+    said = [one.sentence for one in simulation.world.records.decisions("checkout", simulation.rollout.id)]
+    assert sum("shift by ada: numbers" in one for one in said) == 1
+
+
+def test_a_lower_share_by_hand_is_proven_again(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10, 50))
+    shift(simulation, 10)
+    ends(simulation, Outcome.PROMOTED)
+    assert simulation.rollout.shares == (10, 50, 10, 50, 100)
+
+
+def test_shift_to_0_aborts_and_to_100_promotes(begun, tmp_path):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+    shift(simulation, 100)
+    simulation.run(2)
+    assert simulation.rollout.phase is Phase.WATCH
+    assert simulation.marker.live is Slot.GREEN
+    shift(simulation, 0)
+    ends(simulation, Outcome.ABORTED)
+    shift(simulation, 0, slot=Slot.GREEN)
+    assert simulation.rollout.closed, "it is so already"
+
+
+def test_nothing_is_shifted_past_the_gate_past_harm_or_past_anothers_hand(begun, policy):
+    simulation = begun(BAD, policy=policy.replace("    bake: 3s", "    bake: 3s\n    rollback: ask"))
+    with pytest.raises(requests.Refused, match="the gate comes first"):
+        shift(simulation, 10)
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+    simulation.pool.set(Weights.of(Slot.GREEN, 20))
+    with pytest.raises(requests.Refused, match="the pool does not hold what the rollout wants"):
+        shift(simulation, 50)
+    simulation.pool.set(Weights.of(Slot.GREEN, 10))
+    simulation.run(LONG, lambda: held(simulation, HoldReason.ROLLBACK_ASKED))
+    with pytest.raises(requests.Refused, match="HARMFUL"):
+        shift(simulation, 50)
+    with pytest.raises(requests.Refused, match="from 0 to 100"):
+        shift(simulation, 101)
+    shift(simulation, 0)
+    ends(simulation, Outcome.ABORTED)
+
+
+def test_after_the_end_0_for_the_promoted_slot_rolls_back_and_nothing_else_is_shifted(begun):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    with pytest.raises(requests.Refused, match="--slot blue or --slot green; `canary rollback checkout`"):
+        shift(simulation, 0)
+    with pytest.raises(requests.Refused, match="nobody would watch 30 % for green"):
+        shift(simulation, 70, slot=Slot.BLUE)
+    assert shift(simulation, 100, slot=Slot.GREEN).outcome is Outcome.PROMOTED, "it is so already"
+    shift(simulation, 0, slot=Slot.GREEN)
+    ends(simulation, Outcome.ROLLED_BACK)
+    assert len(simulation.world.records.rollouts("checkout", 10)) == 2
+
+
+def test_a_lease_is_given_back_by_its_owner(begun):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    one, other = requests.Who(actor="run 7"), requests.Who(actor="run 8")
+    requests.target(simulation.world, "checkout", one)
+    with pytest.raises(requests.Refused, match="run 7's"):
+        requests.release(simulation.world, "checkout", other)
+    assert requests.release(simulation.world, "checkout", one)
+    assert not requests.release(simulation.world, "checkout", one)
+    assert requests.target(simulation.world, "checkout", other).slot is Slot.BLUE
+
+
+def test_target_says_whether_asking_again_helps(begun):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    simulation.pool.unreadable_until = simulation.now + 60
+    with pytest.raises(requests.Unavailable, match="the pool could not be read, nothing may be deployed"):
+        requests.target(simulation.world, "checkout", requests.Who(actor="run 7"))
+    simulation.marker.unknown = True
+    with pytest.raises(requests.Misconfigured, match=r"which slot is live is unknown.*'teal'"):
+        requests.target(simulation.world, "checkout", requests.Who(actor="run 7"))
+    assert simulation.world.records.lease("checkout") is None
+
+
 def test_preempt_brings_the_share_to_0_before_the_lease(begun):
     simulation = begun()
     simulation.run(LONG, lambda: simulation.rollout.shares == (10, 50))

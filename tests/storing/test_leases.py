@@ -44,19 +44,18 @@ def test_of_two_who_take_it_at_once_one_wins(opened) -> None:  # type: ignore[no
         other.take_lease("checkout", "pipeline 8", Slot.GREEN, START + 600, START)
 
 
-def test_the_announcement_ends_the_lease_on_its_slot(records: Records) -> None:
-    lease = records.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
-    assert records.consume_lease("checkout", Slot.BLUE) is None
-    assert records.consume_lease("checkout", Slot.GREEN) == lease
-    assert records.consume_lease("checkout", Slot.GREEN) is None
-
-
 def test_only_its_owner_gives_a_lease_back(records: Records) -> None:
     records.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
-    assert not records.release_lease("checkout", "pipeline 8")
-    assert records.release_lease("checkout", "pipeline 7")
-    assert not records.release_lease("checkout", "pipeline 7")
+    with pytest.raises(Refused, match="the lease on green is pipeline 7's, not pipeline 8's"):
+        records.release_lease("checkout", "pipeline 8", START + 60)
+    assert records.release_lease("checkout", "pipeline 7", START + 60)
+    assert not records.release_lease("checkout", "pipeline 7", START + 60)
     assert records.lease("checkout") is None
+
+
+def test_a_lease_that_is_over_is_nobodys(records: Records) -> None:
+    records.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
+    assert not records.release_lease("checkout", "pipeline 8", START + 600)
 
 
 def test_a_slot_with_traffic_is_not_leased(records: Records) -> None:

@@ -3,7 +3,6 @@
 import pytest
 
 from rollouts.errors import Conflict
-from rollouts.notice import NoticeKind
 from storing.contract import Store
 from storing.records import Records
 from tests.storing.examples import START, decision, next_of, notice, rollout
@@ -66,17 +65,6 @@ def test_one_at_a_time_sends_an_entry(records: Records) -> None:
     ):
         with pytest.raises(Conflict):
             late()
-
-
-def test_notices_without_a_decision_wake_their_service(records: Records) -> None:
-    told = notice(rollout(), 0, NoticeKind.ALARM, rollout="")
-    records.announce("checkout", "w1", [told], START)
-    assert records.active() == ["checkout"]
-    assert [one.notice for one in records.outbox("checkout")] == [told, told]
-    assert not records.deactivate("checkout")
-    for entry in records.outbox("checkout"):
-        records.sent(entry, START)
-    assert records.deactivate("checkout")
 
 
 def test_a_notice_for_nobody_waits_for_nobody(records: Records) -> None:

@@ -33,6 +33,7 @@ HTTP = {
     "config": ("GET", "config", "FUNCTION"),
     "push_config": ("PUT", "config", "FUNCTION"),
     "target": ("POST", "services/{service}/target", "FUNCTION"),
+    "release": ("POST", "services/{service}/release", "FUNCTION"),
     "start": ("POST", "services/{service}/start", "FUNCTION"),
     "mode": ("POST", "services/{service}/mode", "FUNCTION"),
     "command": ("POST", "services/{service}/{command}", "FUNCTION"),
@@ -101,6 +102,7 @@ CALLS: dict[str, tuple[str, Any]] = {
     "config": ("config", http_call("config")),
     "bad config": ("push_config", http_call("push_config", "services: 7")),
     "target": ("target", http_call("target", '{"owner": "pipeline"}', service="checkout")),
+    "release": ("release", http_call("release", '{"owner": "pipeline"}', service="checkout")),
     "no owner": ("target", http_call("target", "{}", service="checkout")),
     "start": ("start", http_call("start", '{"version": "1.4.2"}', service="checkout")),
     "no service": ("start", http_call("start", '{"version": "1.4.2"}', service="nobody")),
@@ -112,11 +114,10 @@ CALLS: dict[str, tuple[str, Any]] = {
     "incidents": ("incidents", http_call("incidents")),
 }
 STATUSES = {
-    **dict.fromkeys(("health", "rollouts", "config", "mode", "off", "incidents"), 200),
+    **dict.fromkeys(("health", "rollouts", "config", "mode", "off", "incidents", "release"), 200),
     **dict.fromkeys(("bad config", "no owner", "on"), 400),
     **dict.fromkeys(("no rollout", "no service", "no command", "abort"), 404),
-    "start": 503,
-    "target": 409,
+    **dict.fromkeys(("start", "target"), 503),
 }
 
 
