@@ -209,6 +209,10 @@ class Lab:
         """A person's hand in the portal."""
         self.arm.set_weights(self._ids["pool"], {"blue-backend": weights.blue, "green-backend": weights.green})
 
+    def set_marker(self, value: str) -> None:
+        """A person's hand on the named value."""
+        self.arm.set_value(self._ids["marker"], value)
+
     def ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         """The analyzer's HTTP API, as a person's command asks it; HTTPError for 4xx and 5xx."""
         answer = requests.request(
