@@ -3,13 +3,18 @@
 import os
 import time
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from cli.credential import credential
 from cli.ending import BadInput
-from controller.seams import MarkerShifter, PoolShifter, Prober, TelemetrySource
+from cli.resources import Resources
+from controller.seams import MarkerShifter, Prober, TelemetrySource
 from controller.settings import Settings
 from rollouts.errors import Misconfigured
 from shifting.arm import ArmClients
+
+if TYPE_CHECKING:
+    from shifting.pool import Pool
 
 
 class Adapters:
@@ -24,7 +29,7 @@ class Adapters:
             raise BadInput(str(error)) from error
 
     @cached_property
-    def pool(self) -> PoolShifter:
+    def pool(self) -> "Pool":
         """Backend pools."""
         from shifting.pool import Pool
 
@@ -42,7 +47,9 @@ class Adapters:
         """Health URLs."""
         from shifting.health import Prober as SlotProber
 
-        return SlotProber(timer=time.monotonic, preview_key=self.settings.preview_key)
+        audience = self.settings.slot_audience
+        token = (lambda: credential().get_token(f"{audience}/.default").token) if audience else None
+        return SlotProber(timer=time.monotonic, preview_key=self.settings.preview_key, token=token)
 
     @cached_property
     def telemetry(self) -> TelemetrySource:
@@ -50,6 +57,11 @@ class Adapters:
         from analyzers.app_insights import AppInsights
 
         return AppInsights(self.settings.logs_url, credential)
+
+    @cached_property
+    def resources(self) -> Resources:
+        """Function apps, and API Management's tier."""
+        return Resources(self.settings.arm_url, credential, time.time)
 
     @cached_property
     def _arm(self) -> ArmClients:

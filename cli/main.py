@@ -10,7 +10,7 @@ from cli.acts import abort, adopt, approve, pause, promote, reassert, resume, ro
 from cli.announce import announce
 from cli.check import check
 from cli.config import config
-from cli.doctor import doctor
+from cli.doctor.command import doctor
 from cli.ending import MEANINGS
 from cli.lab import lab
 from cli.plan import plan

@@ -33,9 +33,7 @@ def shift(
     actor: Actor,
     slot: Annotated[
         Slot | None,
-        typer.Option(
-            "--slot", help="Whose share it is; left out: the canary's, with --direct the idle slot's."
-        ),
+        typer.Option("--slot", help="Whose share it is; left out: the canary's, with --direct the idle slot's."),
     ] = None,
     reason: Reason = None,
     direct: Annotated[

@@ -1,4 +1,4 @@
-"""Azure Resource Manager for one machine: backends, pools and named values of API Management.
+"""Azure Resource Manager for one machine: backends, pools and named values of API Management, and function apps.
 
 It refuses what the published REST definition (2024-05-01) refuses, keeps fields that it does not know, forgets
 those that a PUT leaves out, and changes an ETag with every write. What goes wrong is switched on by `break_with`.
@@ -17,14 +17,14 @@ from typing import Any
 
 from aiohttp import web
 
-from lab import tokens
+from lab import tokens, web_apps
 
 AUDIENCE = "https://management.azure.com"
 API_VERSIONS = ("2024-05-01",)
 POOL_LIMIT = 30  # members of a pool
 PATH = re.compile(
     r"(?P<service>/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ApiManagement/service/[^/]+)"
-    r"/(?P<kind>backends|namedValues|operations|operationresults)/(?P<name>[^/]+)",
+    r"(?:/(?P<kind>backends|namedValues|operations|operationresults)/(?P<name>[^/]+))?",
     re.IGNORECASE,
 )
 
@@ -122,6 +122,8 @@ class Arm:
     ) -> None:
         self.operation_seconds = operation_seconds
         self.operations = operations
+        self.web_apps = web_apps.WebApps()
+        self.tier = "Developer"  # of every API Management service
         self._now = now
         self._lock = threading.RLock()
         self._resources: dict[str, _Resource] = {}
@@ -294,7 +296,12 @@ class Arm:
 
     def _work(self, request: web.Request, text: str, kind: Break | None) -> web.Response:
         try:
+            self._authenticate(request)
+            if (site := web_apps.PATH.fullmatch(request.path)) is not None:
+                return self._web_app(request, site.groupdict())
             words = self._admitted(request)
+            if words["kind"] is None:
+                return self._service(words["service"])
             with self._lock:
                 self._settle()
                 if words["kind"].lower() == "operationresults":
@@ -305,22 +312,32 @@ class Arm:
         except _RefusalError as refusal:
             return _error(refusal)
 
-    def _admitted(self, request: web.Request) -> dict[str, str]:
+    def _authenticate(self, request: web.Request) -> None:
         reason = tokens.wrong(request.headers.get("Authorization"), AUDIENCE)
         if reason is not None:
             challenge = {"WWW-Authenticate": f'Bearer authorization_uri="https://login.example", error="{reason}"'}
             raise _RefusalError(401, "AuthenticationFailed", f"Authentication failed: {reason}.", challenge)
-        version = request.query.get("api-version")
-        if not version:
-            message = "The api-version query parameter (?api-version=) is required for all requests."
-            raise _RefusalError(400, "MissingApiVersionParameter", message)
-        if version not in API_VERSIONS:
-            message = f"No registered resource provider for API version '{version}'."
-            raise _RefusalError(400, "NoRegisteredProviderFound", message)
+
+    def _web_app(self, request: web.Request, words: dict[str, str]) -> web.Response:
+        _check_version(request, web_apps.API_VERSIONS)
+        found = self.web_apps.answer(request.method, words)
+        if found is None:
+            name = words["name"]
+            message = f"The Resource 'Microsoft.Web/sites/{name}' under resource group was not found."
+            raise _RefusalError(404, "ResourceNotFound", message)
+        return web.json_response(found)
+
+    def _admitted(self, request: web.Request) -> dict[str, str]:
+        _check_version(request, API_VERSIONS)
         words = PATH.fullmatch(request.path)
         if words is None:
             raise _RefusalError(404, "InvalidResourceType", "The resource type could not be found.")
         return words.groupdict()
+
+    def _service(self, path: str) -> web.Response:
+        kind = "Microsoft.ApiManagement/service"
+        shown = {"id": path, "name": path.rsplit("/", 1)[1], "type": kind, "location": "West Europe"}
+        return web.json_response(shown | {"sku": {"name": self.tier, "capacity": 1}, "properties": {}})
 
     def _resource(self, request: web.Request, words: dict[str, str], text: str, kind: Break | None) -> web.Response:
         path = request.path
@@ -438,6 +455,16 @@ async def _until_it_leaves(request: web.Request, seconds: float) -> None:
     ends = time.monotonic() + seconds
     while time.monotonic() < ends and request.transport is not None and not request.transport.is_closing():
         await asyncio.sleep(0.02)
+
+
+def _check_version(request: web.Request, known: tuple[str, ...]) -> None:
+    version = request.query.get("api-version")
+    if not version:
+        message = "The api-version query parameter (?api-version=) is required for all requests."
+        raise _RefusalError(400, "MissingApiVersionParameter", message)
+    if version not in known:
+        message = f"No registered resource provider for API version '{version}'."
+        raise _RefusalError(400, "NoRegisteredProviderFound", message)
 
 
 def _matched(if_match: str | None, found: _Resource | None) -> None:

@@ -75,6 +75,11 @@ def begin(told: Announcement, service: ServicePolicy, rollout_id: str, look: Fir
             f". Session affinity is on in {pin.pool}: errors of one client fall into one slot, and expert.alpha is "
             "not kept (2 to 3 times as many false rollbacks); switch it off for the rollout"
         )
+    if service.non_http == "accepted":
+        draft.sentence += (
+            ". Its queues and timers, if it has any, run in both slots already, whatever the weights say "
+            "(non_http: accepted)"
+        )
     draft.rollout = replace(rollout, reason=draft.sentence)
     if canary is live:
         why = (

@@ -43,5 +43,9 @@ class Misconfigured(CanaryError):
     """
 
 
+class Forbidden(Misconfigured):
+    """A 403: the identity lacks a right, which the message names."""
+
+
 class InvariantBroken(CanaryError):
     """Our own bug: freeze this rollout, leave the weights, say so. An exception: `assert` vanishes under -O."""

@@ -99,6 +99,7 @@ class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True):
     approvals: tuple[int, ...]  # shares (of steps) that a person must approve before they are set
     channels: tuple[str, ...]
     pin: Pin
+    non_http: Literal["refused", "accepted"] = "refused"  # functions that weights do not govern
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):

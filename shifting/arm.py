@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import msgspec
 
-from rollouts.errors import Conflict, Misconfigured, Unavailable
+from rollouts.errors import Conflict, Forbidden, Misconfigured, Unavailable
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -267,9 +267,7 @@ def _of_status(error: "HttpResponseError", asked: Asked, now: float) -> Conflict
                 "in the subscription's tenant, and is ARM_URL this cloud's?"
             )
         case 403:
-            return Misconfigured(
-                f"{asked.what}: 403{said}. The identity may not do {asked.action}: assign {ROLE} to it"
-            )
+            return Forbidden(f"{asked.what}: 403{said}. The identity may not do {asked.action}: assign {ROLE} to it")
         case 404:
             return Misconfigured(f"{asked.what}: 404{said}. Correct `{asked.knob}` in the policy")
         case 409 if "ScopeLocked" in said:

@@ -59,6 +59,18 @@ class Pool:
             etag=etag,
         )
 
+    def rewrite(self, api_management: str, pool: str, backends: dict[Slot, str]) -> PoolReading:
+        """Write the pool as it is, with If-Match, and read it back: is the right to write there?
+
+        Asked once and never again: an answer that gets lost is Unavailable, and nothing has changed.
+        """
+        service = Service.parse(api_management)
+        raw = self._arm.read(lambda: self._get(service, pool), _asked("read", READ, service, pool))
+        _reading(raw, pool, backends)
+        asked = _asked("write", WRITE, service, pool)
+        self._arm.once(lambda: self._put(service, pool, _body(raw.body), raw.etag), asked)
+        return self.read(api_management, pool, backends)
+
     def _get(self, service: Service, pool: str) -> Raw:
         operations = self._arm.client(service).backend
         return cast(Raw, operations.get(service.resource_group, service.name, pool, cls=keep_raw))
@@ -152,6 +164,10 @@ def _with(raw: Raw, pool: str, backends: dict[Slot, str], weights: Weights) -> b
     body = copy.deepcopy(raw.body)
     for slot, member in _members(body, pool, backends).items():
         member["weight"] = weights.share(slot)
+    return _body(body)
+
+
+def _body(body: dict[str, Any]) -> bytes:
     # A pool's GET shows url and protocol as null, and a pool's PUT refuses to be given either.
     properties = {
         name: value for name, value in body["properties"].items() if not (name in ("url", "protocol") and value is None)

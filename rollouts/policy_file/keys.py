@@ -118,6 +118,11 @@ AT_DEADLINE: Final = Key(
 ROLLBACK: Final = Key(
     "rollback", leaves.choice("auto", "ask"), "ask: hold and page a person instead of moving traffic back."
 )
+NON_HTTP: Final = Key(
+    "non_http",
+    leaves.choice("refused", "accepted"),
+    "Functions with other triggers (queues, timers) run in both slots, whatever the weights say; accepted: you know.",
+)
 APPROVALS: Final = Key(
     "approvals",
     listed(leaves.whole(1, 100, example=50, what="a share of steps"), cap=MAX_STEPS, what="shares"),
@@ -148,7 +153,7 @@ NOTIFY: Final = Key(
 )
 SERVICE_LEAVES: Final = (
     *(PRESET, MODE, API_MANAGEMENT, POOL, MARKER, WORKSPACE),
-    *(STEPS, BAKE, DEADLINE, WATCH, HISTORY, PROMOTE_WHEN, MIN_REQUESTS, AT_DEADLINE, ROLLBACK, APPROVALS),
+    *(STEPS, BAKE, DEADLINE, WATCH, HISTORY, PROMOTE_WHEN, MIN_REQUESTS, AT_DEADLINE, ROLLBACK, APPROVALS, NON_HTTP),
     *(CRITICAL_OPERATIONS, EXCLUDED_ROUTES, NOTIFY),
 )
 SERVICE_SECTIONS: Final = {

@@ -131,6 +131,7 @@ def _service(name: str, section: Section, channels: Mapping[str, Channel], claim
         approvals=_approvals(section),
         channels=_notify(section, channels),
         pin=pin,
+        non_http=cast(Any, section.take(keys.NON_HTTP)),
     )
 
 

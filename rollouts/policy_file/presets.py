@@ -33,6 +33,8 @@ STANDARD: Final[Mapping[str, object]] = {
     "rollback": "auto",
     # Approval is an organisation's choice, never a default.
     "approvals": [],
+    # Weights split requests only: a new version's queues and timers run at once, so somebody must have said yes.
+    "non_http": "refused",
     "indicators": {
         # Half a point is what a client's retry hides; a quarter more of what the baseline fails is noise.
         "failures": {"points": 0.5, "ratio": 1.25},

@@ -1,6 +1,7 @@
-"""`canary doctor` looks at everything over real HTTP, writes nothing, and says what mends what is bad."""
+"""`canary doctor` looks at everything over real HTTP, changes nothing, and says what mends what is bad."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +11,13 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from cli.doctor.sites import SAMPLING
 from lab.arm import Arm, Break, Fault
+from lab.chat import Chat, shown
 from lab.log_analytics import AppRequest, LogAnalytics
 from lab.serving import Serving
 from lab.tokens import Tokens
+from lab.web_apps import HTTP, WebApp
 from tests.cli.conftest import Api, Canary
 
 GUID = "00000000-0000-0000-0000-000000000000"
@@ -25,9 +29,17 @@ services:
     pool: green-blue-pool
     workspace: {guid}
     slots:
-      blue: {{backend: blue-backend, url: "{blue}", role_name: checkout-blue}}
-      green: {{backend: green-backend, url: "{green}", role_name: checkout-green}}
+      blue: {{backend: blue-backend, url: "{blue}", role_name: checkout-blue, site: {site}blue}}
+      green: {{backend: green-backend, url: "{green}", role_name: checkout-green, site: {site}green}}
+channels:
+  team: {{kind: teams, url_setting: TEAMS_WEBHOOK_URL}}
 """
+SITE = f"/subscriptions/{GUID}/resourceGroups/rg/providers/Microsoft.Web/sites/checkout-"
+CHECKS = [
+    *("policy", "function app", "chat team", "tier", "pool", "pool write", "marker", "health blue", "health green"),
+    *("telemetry", "kept requests", "plan", "triggers", "settings", "logging"),
+]
+HELD = ["function app", "chat team"]  # skipped: nothing says where they are
 
 
 @dataclass
@@ -61,43 +73,78 @@ def ward(secure: Serving, identity: Tokens, tmp_path: Path, monkeypatch: pytest.
             OperationName="GET /api/health",
             DurationMs=5.0,
         )
-        logs.record(row)
+        for _ in range(25):
+            logs.record(row)
+        arm.web_apps.site(f"{SITE}{slot}", WebApp(settings={"SLOT_NAME": slot, "PAYMENT_KEY": "hush-hush"}))
     arm.pool(APIM, "green-blue-pool", {"blue-backend": 100, "green-backend": 0})
     arm.named_value(APIM, "current-slot-name", "blue")
     policy = tmp_path / "canary.yaml"
-    policy.write_text(POLICY.format(apim=APIM, guid=GUID, **urls), encoding="utf-8")
+    policy.write_text(POLICY.format(apim=APIM, guid=GUID, site=SITE, **urls), encoding="utf-8")
     monkeypatch.setenv("CANARY_POLICY", str(policy))
     monkeypatch.setenv("ARM_URL", secure.serve(arm.app()))
     monkeypatch.setenv("LOGS_URL", secure.serve(logs.application()))
     monkeypatch.delenv("CANARY_URL", raising=False)
+    monkeypatch.delenv("TEAMS_WEBHOOK_URL", raising=False)
     yield Ward(arm, logs, health, policy)
-    assert [one.method for one in arm.requests() if one.method != "GET"] == []
+    assert {one.path for one in arm.requests("PUT")} <= {f"{APIM}/backends/green-blue-pool"}
+    assert arm.requests("PATCH") == []
 
 
 def test_a_healthy_service_is_all_ok(ward: Ward, canary: Canary) -> None:
     """One line a check, exit code 0; what could not be asked says so."""
+    before = ward.arm.properties(f"{APIM}/backends/green-blue-pool")
     result = canary("doctor")
     assert result.exit_code == 0, result.output
     lines = {line[21:38].strip(): line for line in result.stdout.splitlines()}
-    assert list(lines) == [
-        *("policy", "function app", "pool", "marker"),
-        *("health blue", "health green", "telemetry"),
-    ]
-    assert [line.split()[0] for line in lines.values()] == ["ok", "skipped", "ok", "ok", "ok", "ok", "ok"]
+    assert list(lines) == CHECKS
+    assert [name for name, line in lines.items() if line.startswith("skipped")] == HELD
+    assert all(line.startswith("ok") for name, line in lines.items() if name not in HELD)
     assert "blue 100 / green 0" in lines["pool"]
     assert "version 2" in lines["health green"]
-    assert "blue 1 / green 1 rows" in lines["telemetry"]
+    assert "blue 25 / green 25 rows" in lines["telemetry"]
+    assert "2 functions, all HTTP" in lines["triggers"]
+    assert "hush-hush" not in result.output
+    (put,) = ward.arm.requests("PUT")
+    assert put.if_match is not None
+    assert ward.arm.properties(f"{APIM}/backends/green-blue-pool")["pool"] == before["pool"]
+
+
+def test_read_only_writes_nothing(ward: Ward, canary: Canary) -> None:
+    result = canary("doctor", "--read-only")
+    assert (result.exit_code, ward.arm.requests("PUT")) == (0, [])
+    assert "--read-only: whether the pool may be written was not tried" in result.stdout
 
 
 def test_the_function_app_is_asked_where_it_is_known(ward: Ward, api: Api, canary: Canary) -> None:
     """Does it answer, and is this file the policy in force?"""
     api.answers("GET", "/api/health", {"ok": True, "version": "0.1.0"})
+    lease = {"owner": "run 7", "slot": "green", "expires_at": 1}
+    services = [{"service": "checkout", "phase": "step", "lease": None}, {"service": "basket", "lease": lease}]
+    api.answers("GET", "/api/services", {"services": services})
     api.answers("GET", "/api/config", {"source": "pushed", "yaml": ward.policy.read_text(encoding="utf-8")})
-    assert canary("doctor").exit_code == 0
+    healthy = canary("doctor")
+    assert healthy.exit_code == 0
+    assert "rollouts: checkout step; leases: basket by run 7" in healthy.stdout
     api.answers("GET", "/api/config", {"source": "packaged", "yaml": "services: {}"})
     result = canary("doctor")
     assert result.exit_code == 1
     assert "canary config push" in result.stdout
+
+
+def rows(ward: Ward, slot: str, count: int, **columns: object) -> None:
+    """More rows of a slot."""
+    for _ in range(count):
+        ward.logs.record(
+            AppRequest(
+                TimeGenerated=datetime.fromtimestamp(time.time() - 120, UTC),
+                AppRoleName=f"checkout-{slot}",
+                AppRoleInstance="one",
+                Url="https://shop.example/api/cart",
+                OperationName="GET /api/cart",
+                DurationMs=5.0,
+                **columns,  # type: ignore[arg-type]
+            )
+        )
 
 
 def bad(canary: Canary) -> dict[str, str]:
@@ -106,7 +153,7 @@ def bad(canary: Canary) -> dict[str, str]:
     told = json.loads(result.stdout)
     found = {one["check"]: one["detail"] for one in told["checks"] if one["state"] == "bad"}
     assert (result.exit_code, told["ok"]) == ((1, False) if found else (0, True))
-    assert len(told["checks"]) == 7
+    assert [one["check"] for one in told["checks"]] == CHECKS
     return found
 
 
@@ -130,6 +177,7 @@ def test_a_missing_role_names_the_permission(ward: Ward, canary: Canary) -> None
     found = bad(canary)
     assert list(found) == ["marker"]
     assert "Microsoft.ApiManagement/service/namedValues/read" in found["marker"]
+    assert found["marker"].endswith(f"--role 'Flex Canary traffic (gateway)' --scope {APIM}")
 
 
 def test_a_marker_that_names_a_slot_without_traffic_is_bad(ward: Ward, canary: Canary) -> None:
@@ -154,6 +202,115 @@ def test_a_slot_without_rows_is_bad(ward: Ward, canary: Canary) -> None:
     found = bad(canary)
     assert list(found) == ["telemetry"]
     assert "green (role_name chekout-green)" in found["telemetry"]
+
+
+RIGHTS = {
+    "pool write": (Fault(kind=Break.STATUS, method="PUT", status=403), "Flex Canary traffic (gateway)", APIM),
+    "plan": (Fault(kind=Break.STATUS, path="sites/checkout-green", status=403), "Reader", f"{SITE}green"),
+    "settings": (Fault(kind=Break.STATUS, method="POST", status=403), "Website Contributor", f"{SITE}blue"),
+}
+
+
+@pytest.mark.parametrize("check", RIGHTS)
+def test_each_missing_right_comes_with_the_command_that_gives_it(ward: Ward, canary: Canary, check: str) -> None:
+    fault, role, scope = RIGHTS[check]
+    ward.arm.break_with(fault)
+    found = bad(canary)[check]
+    assert f"az role assignment create --assignee <object id> --role '{role}' --scope" in found
+    assert scope in found
+
+
+def test_a_missing_right_on_the_workspace_too(ward: Ward, canary: Canary) -> None:
+    ward.logs.faults.forbidden = True
+    found = bad(canary)
+    assert list(found) == ["telemetry", "kept requests"]
+    assert "--role 'Log Analytics Data Reader'" in found["telemetry"]
+
+
+def test_a_tier_without_pools_is_bad_and_one_that_cannot_be_read_is_skipped(ward: Ward, canary: Canary) -> None:
+    ward.arm.tier = "Consumption"
+    assert "Consumption has no backend pools" in bad(canary)["tier"]
+    ward.arm.break_with(Fault(kind=Break.STATUS, path="service/gateway", status=403, times=1))
+    assert bad(canary) == {}
+
+
+def test_failures_alone_mean_a_log_level_and_unlike_rows_unlike_sampling(ward: Ward, canary: Canary) -> None:
+    rows(ward, "green", 30, ItemCount=3)
+    assert "of green for 2.1" in bad(canary)["kept requests"]
+    ward.logs.clear()
+    rows(ward, "blue", 30)
+    rows(ward, "green", 30, ResultCode="500", Success=False)
+    assert "all 30 rows of green are failures" in bad(canary)["kept requests"]
+    ward.logs.clear()
+    rows(ward, "blue", 5)
+    rows(ward, "green", 5)
+    assert bad(canary) == {}
+    assert "fewer than 20 rows of blue and green" in canary("doctor").stdout
+
+
+def test_an_app_of_another_plan_is_bad(ward: Ward, canary: Canary) -> None:
+    ward.arm.web_apps.site(f"{SITE}green", WebApp(flex=False))
+    assert "green (checkout-green)" in bad(canary)["plan"]
+
+
+def test_other_triggers_are_refused_until_the_policy_accepts_them(ward: Ward, canary: Canary) -> None:
+    """Weights do not govern them."""
+    ward.arm.web_apps.site(f"{SITE}green").functions = {"hello": HTTP, "sweep": "timerTrigger", "pay": "queueTrigger"}
+    found = bad(canary)
+    assert "green: pay (queueTrigger), sweep (timerTrigger)" in found["triggers"]
+    assert "non_http: accepted" in found["triggers"]
+    text = ward.policy.read_text(encoding="utf-8")
+    ward.policy.write_text(text.replace("    pool:", "    non_http: accepted\n    pool:"), encoding="utf-8")
+    assert "triggers" not in bad(canary)
+    assert "accepted (non_http): green: pay" in canary("doctor").stdout
+
+
+def test_settings_that_differ_are_named_and_never_shown(ward: Ward, canary: Canary) -> None:
+    other = {"SLOT_NAME": "green", "PAYMENT_KEY": "s3cret", "FAIL_PERCENT": "11"}
+    ward.arm.web_apps.site(f"{SITE}green").settings = other
+    found = bad(canary)["settings"]
+    assert "differ: PAYMENT_KEY; in one slot only: FAIL_PERCENT" in found
+    assert "s3cret" not in canary("doctor").output
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"AzureFunctionsJobHost__logging__logLevel__Host.Results": "Warning"}, "Host.Results above Information"),
+        ({f"{SAMPLING}isEnabled": "true", f"{SAMPLING}excludedTypes": "Trace"}, "requests would be sampled"),
+    ],
+)
+def test_settings_that_drop_or_sample_requests_are_bad(
+    ward: Ward, canary: Canary, settings: dict[str, str], said: str
+) -> None:
+    for slot in ("blue", "green"):
+        ward.arm.web_apps.site(f"{SITE}{slot}").settings = settings
+    assert said in bad(canary)["logging"]
+
+
+def test_without_the_sites_the_apps_are_not_looked_at(ward: Ward, canary: Canary) -> None:
+    text = ward.policy.read_text(encoding="utf-8")
+    ward.policy.write_text(re.sub(", site: [^}]*", "", text), encoding="utf-8")
+    result = canary("doctor")
+    assert result.exit_code == 0
+    assert result.stdout.count("write slots.blue.site and slots.green.site") == 4
+
+
+def test_a_test_message_goes_to_each_channel(
+    ward: Ward, secure: Serving, canary: Canary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the sender of the function app; without the setting it is named."""
+    result = canary("doctor", "--send-test")
+    assert result.exit_code == 1
+    assert "TEAMS_WEBHOOK_URL is not set" in result.stdout
+    chat = Chat()
+    secret = chat.environment(secure.serve(chat.app()))["TEAMS_WEBHOOK_URL"]
+    monkeypatch.setenv("TEAMS_WEBHOOK_URL", secret)
+    result = canary("doctor", "--send-test")
+    assert result.exit_code == 0, result.output
+    assert secret not in result.output
+    (post,) = chat.taken()
+    assert "A test message" in shown(post)
 
 
 def test_an_unknown_service_or_a_bad_policy_is_bad_input(ward: Ward, canary: Canary) -> None:

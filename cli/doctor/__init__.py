@@ -1,0 +1,1 @@
+"""`canary doctor`: everything that a rollout needs, looked at. One file a subject, one function a check."""

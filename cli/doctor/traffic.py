@@ -1,0 +1,86 @@
+"""Pool, marker and health of one service, through the controller's own adapters."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from cli.adapters import Adapters
+from cli.doctor.finding import Check, Skipped, assignment
+from rollouts.errors import Forbidden, Refused
+from rollouts.observation import Slot
+from rollouts.policy import Pin, ServicePolicy
+from shifting.arm import Service
+
+WITHOUT_POOLS = "consumption"  # learn.microsoft.com/azure/api-management/backends: pools in every other tier
+
+
+def checks(service: ServicePolicy, adapters: Adapters, *, read_only: bool) -> Iterator[Check]:
+    """Tier, pool, the right to write it, marker, health of both slots."""
+    name, pin = service.name, service.pin
+    role = f"Flex Canary traffic ({Service.parse(pin.api_management).name})"
+    right = assignment(role, pin.api_management)
+    yield Check(name, "tier", partial(_tier, pin, adapters))
+    yield Check(name, "pool", partial(_pool, pin, adapters), right)
+    yield Check(name, "pool write", partial(_write, pin, adapters, read_only=read_only), right)
+    yield Check(name, "marker", partial(_marker, pin, adapters), right)
+    for slot in Slot:
+        yield Check(name, f"health {slot}", partial(_health, pin, slot, adapters))
+
+
+def _tier(pin: Pin, adapters: Adapters) -> str:
+    try:
+        tier = adapters.resources.tier(pin.api_management)
+    except Forbidden as error:  # the traffic role does without; whoever runs this may have no more
+        right = assignment("Reader", pin.api_management)
+        raise Skipped(f"{error}. {right}") from error
+    if tier.lower() == WITHOUT_POOLS:
+        raise Refused(f"{tier} has no backend pools: Flex Canary needs Developer, Basic, Standard or Premium (or v2)")
+    return tier
+
+
+def _pool(pin: Pin, adapters: Adapters) -> str:
+    reading = adapters.pool.read(pin.api_management, pin.pool, _backends(pin))
+    if reading.session_affinity:
+        raise Refused(
+            f"{pin.pool} has session affinity, so clients and not requests are split, and the judge's promise does not "
+            "hold: switch it off"
+        )
+    return f"blue {reading.weights.blue} / green {reading.weights.green}"
+
+
+def _write(pin: Pin, adapters: Adapters, *, read_only: bool) -> str:
+    if read_only:
+        raise Skipped("--read-only: whether the pool may be written was not tried")
+    before = adapters.pool.read(pin.api_management, pin.pool, _backends(pin)).weights
+    after = adapters.pool.rewrite(pin.api_management, pin.pool, _backends(pin)).weights
+    if after != before:
+        raise Refused(
+            f"{pin.pool} held blue {before.blue} / green {before.green} and now holds blue {after.blue} / green "
+            f"{after.green}: somebody else writes to it; look, then run it again"
+        )
+    return "written with the weights that it had"
+
+
+def _marker(pin: Pin, adapters: Adapters) -> str:
+    live = adapters.marker.read(pin.api_management, pin.marker).live
+    weights = adapters.pool.read(pin.api_management, pin.pool, _backends(pin)).weights
+    if weights.share(live) == 0:
+        raise Refused(
+            f"it says {live}, which gets 0 % of {pin.pool}: set the marker or the weights, so that they agree"
+        )
+    return f"{live} is live"
+
+
+def _health(pin: Pin, slot: Slot, adapters: Adapters) -> str:
+    gate = pin.gate
+    preview = gate.via == "gateway"
+    base = gate.gateway_url if preview and gate.gateway_url else pin.slots[slot].url
+    probe = adapters.prober.probe(base, gate.path, gate.timeout_seconds, preview=preview, slot=slot)
+    if not probe.healthy:
+        raise Refused(f"{base}{gate.path}: {probe.detail}")
+    if probe.version is None:
+        raise Refused(f"{base}{gate.path} tells no version: answer JSON with `version`, or the header x-version")
+    return f"version {probe.version}"
+
+
+def _backends(pin: Pin) -> dict[Slot, str]:
+    return {slot: config.backend for slot, config in pin.slots.items()}

@@ -1,0 +1,92 @@
+"""Function apps as Azure Resource Manager shows them: the site, its functions, its settings, and nothing to write.
+
+Shapes from the published definition of Microsoft.Web, api-version 2024-04-01 (WebApps.json): Site,
+FunctionEnvelopeCollection, StringDictionary.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+API_VERSIONS = ("2024-04-01",)
+PATH = re.compile(
+    r"(?P<site>/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Web/sites/(?P<name>[^/]+))"
+    r"(?P<rest>|/functions|/config/appsettings/list)",
+    re.IGNORECASE,
+)
+HTTP = "httpTrigger"
+
+
+class WebApp(msgspec.Struct, kw_only=True):
+    """One function app."""
+
+    flex: bool = True
+    functions: Mapping[str, str] = msgspec.field(default_factory=lambda: {"hello": HTTP, "health": HTTP})  # trigger
+    settings: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class WebApps:
+    """The sites by ARM id."""
+
+    def __init__(self) -> None:
+        self._apps: dict[str, WebApp] = {}
+
+    def site(self, arm_id: str, app: WebApp | None = None) -> WebApp:
+        """Make or replace a function app; what is returned may be changed."""
+        self._apps[arm_id.lower()] = app or WebApp()
+        return self._apps[arm_id.lower()]
+
+    def answer(self, method: str, words: Mapping[str, str]) -> dict[str, Any] | None:
+        """The body of a 200; None = there is no such site, or this is not asked so."""
+        app = self._apps.get(words["site"].lower())
+        match (method, words["rest"].lower()):
+            case _ if app is None:
+                return None
+            case ("GET", ""):
+                return _shown(words, app)
+            case ("GET", "/functions"):
+                return {"value": _functions(words, app.functions.items()), "nextLink": None}
+            case ("POST", "/config/appsettings/list"):
+                kind = "Microsoft.Web/sites/config"
+                return {"id": f"{words['site']}/config/appsettings", "type": kind, "properties": app.settings}
+            case _:
+                return None
+
+
+def _shown(words: Mapping[str, str], app: WebApp) -> dict[str, Any]:
+    runtime = {"runtime": {"name": "python", "version": "3.13"}, "scaleAndConcurrency": {"instanceMemoryMB": 2048}}
+    properties = {"state": "Running", "functionAppConfig": runtime if app.flex else None}
+    return {
+        "id": words["site"],
+        "name": words["name"],
+        "type": "Microsoft.Web/sites",
+        "kind": "functionapp,linux",
+        "location": "West Europe",
+        "properties": properties,
+    }
+
+
+def _functions(words: Mapping[str, str], functions: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"{words['site']}/functions/{name}",
+            "name": f"{words['name']}/{name}",
+            "type": "Microsoft.Web/sites/functions",
+            "properties": {
+                "name": name,
+                "language": "python",
+                "isDisabled": False,
+                "config": {
+                    "name": name,
+                    "scriptFile": "function_app.py",
+                    "bindings": [
+                        {"type": trigger, "direction": "IN", "name": "req"},
+                        {"type": "http", "direction": "OUT", "name": "$return"},
+                    ],
+                },
+            },
+        }
+        for name, trigger in functions
+    ]
