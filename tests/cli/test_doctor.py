@@ -109,6 +109,24 @@ def test_a_healthy_service_is_all_ok(ward: Ward, canary: Canary) -> None:
     assert ward.arm.properties(f"{APIM}/backends/green-blue-pool")["pool"] == before["pool"]
 
 
+def test_what_is_asked_of_azure_is_published(ward: Ward, canary: Canary) -> None:
+    """Operations of Microsoft.ApiManagement 2024-05-01 and of Microsoft.Web 2024-04-01 (WebApps.json), by name."""
+    operations = {
+        "ApiManagementService_Get": ("GET", APIM, "2024-05-01"),
+        "Backend_Get": ("GET", f"{APIM}/backends/green-blue-pool", "2024-05-01"),
+        "Backend_CreateOrUpdate": ("PUT", f"{APIM}/backends/green-blue-pool", "2024-05-01"),
+        "NamedValue_Get": ("GET", f"{APIM}/namedValues/current-slot-name", "2024-05-01"),
+    }
+    for slot in ("blue", "green"):
+        operations |= {
+            f"WebApps_Get {slot}": ("GET", f"{SITE}{slot}", "2024-04-01"),
+            f"WebApps_ListFunctions {slot}": ("GET", f"{SITE}{slot}/functions", "2024-04-01"),
+            f"WebApps_ListApplicationSettings {slot}": ("POST", f"{SITE}{slot}/config/appsettings/list", "2024-04-01"),
+        }
+    assert canary("doctor").exit_code == 0
+    assert {(one.method, one.path, one.api_version) for one in ward.arm.requests()} == set(operations.values())
+
+
 def test_read_only_writes_nothing(ward: Ward, canary: Canary) -> None:
     result = canary("doctor", "--read-only")
     assert (result.exit_code, ward.arm.requests("PUT")) == (0, [])
