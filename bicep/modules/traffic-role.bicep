@@ -1,5 +1,5 @@
-// The custom role that moves traffic: read and write backends and named values of one API Management service, nothing
-// else. Deployed into the resource group of the service.
+// The custom role that moves traffic: read and write backends and named values of one API Management service, how a
+// write of theirs went, nothing else. Deployed into the resource group of the service.
 
 @description('Name of the API Management service, in this resource group.')
 param apiManagementName string
@@ -18,7 +18,7 @@ resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   name: guid(service.id, 'flex-canary-traffic')
   properties: {
     roleName: 'Flex Canary traffic (${apiManagementName})'
-    description: 'Reads and writes backend pools and named values of one API Management service.'
+    description: 'Reads and writes backend pools and named values of one API Management service, and reads how a write went.'
     type: 'CustomRole'
     permissions: [
       {
@@ -27,6 +27,8 @@ resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
           'Microsoft.ApiManagement/service/backends/write'
           'Microsoft.ApiManagement/service/namedValues/read'
           'Microsoft.ApiManagement/service/namedValues/write'
+          // A named value is written by a long-running operation, whose result is polled.
+          'Microsoft.ApiManagement/service/operationresults/read'
         ]
         notActions: []
         dataActions: []

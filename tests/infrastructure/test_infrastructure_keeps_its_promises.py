@@ -55,8 +55,8 @@ def last_name(value: Any) -> str:
     return str(value)
 
 
-def test_the_custom_role_has_exactly_four_actions() -> None:
-    """Pool and marker: read and write, nothing else, on the one API Management service."""
+def test_the_custom_role_has_exactly_five_actions() -> None:
+    """Pool and marker: read, write, and how a write went; on the one API Management service."""
     (bicep, symbol) = found("Microsoft.Authorization/roleDefinitions")[0]
     (permissions,) = bicep.body(symbol)["properties"]["permissions"]
     prefix = "Microsoft.ApiManagement/service"
@@ -65,6 +65,7 @@ def test_the_custom_role_has_exactly_four_actions() -> None:
         f"{prefix}/backends/write",
         f"{prefix}/namedValues/read",
         f"{prefix}/namedValues/write",
+        f"{prefix}/operationresults/read",
     ]
     assert permissions["notActions"] == permissions["dataActions"] == permissions["notDataActions"] == []
     assert len(found("Microsoft.Authorization/roleDefinitions")) == 1
