@@ -1,13 +1,14 @@
 """The controller's own adapters, for commands that work without the function app: shift --direct and doctor."""
 
 import os
+import re
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cli.credential import credential
+from cli.credential import NotSignedIn, claims, credential
 from cli.ending import BadInput
-from cli.resources import Resources
+from cli.resources import SCOPE, Resources
 from controller.seams import MarkerShifter, Prober, TelemetrySource
 from controller.settings import Settings
 from rollouts.errors import Misconfigured
@@ -27,6 +28,20 @@ class Adapters:
             return Settings.read({**os.environ, "STATE_URL": "none"})
         except Misconfigured as error:
             raise BadInput(str(error)) from error
+
+    @cached_property
+    def caller(self) -> dict[str, str]:
+        """What the token for Azure says of whoever runs this (oid, tid, upn ...); NotSignedIn without one."""
+        told = claims(credential().get_token(SCOPE).token)
+        return {name: value for name, value in told.items() if isinstance(value, str)}
+
+    def object_id(self) -> str:
+        """The caller's, as `az role assignment create --assignee` takes it; a placeholder where nothing says it."""
+        try:
+            told = self.caller.get("oid", "")
+        except NotSignedIn:
+            told = ""
+        return told if re.fullmatch(r"[0-9A-Fa-f-]{36}", told) else "<principal>"
 
     @cached_property
     def pool(self) -> "Pool":

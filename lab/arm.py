@@ -320,7 +320,7 @@ class Arm:
 
     def _web_app(self, request: web.Request, words: dict[str, str]) -> web.Response:
         _check_version(request, web_apps.API_VERSIONS)
-        found = self.web_apps.answer(request.method, words)
+        found = self.web_apps.answer(request.method, words, request.url)
         if found is None:
             name = words["name"]
             message = f"The Resource 'Microsoft.Web/sites/{name}' under resource group was not found."

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
+from yarl import URL
 
 API_VERSIONS = ("2024-04-01",)
 PATH = re.compile(
@@ -17,12 +18,15 @@ PATH = re.compile(
     re.IGNORECASE,
 )
 HTTP = "httpTrigger"
+SKIP = "$skipToken"
 
 
 class WebApp(msgspec.Struct, kw_only=True):
     """One function app."""
 
     flex: bool = True
+    sku: str | None = None  # None = the answer leaves it out, as older api-versions do
+    page: int = 50  # functions in one answer
     functions: Mapping[str, str] = msgspec.field(default_factory=lambda: {"hello": HTTP, "health": HTTP})  # trigger
     settings: dict[str, str] = msgspec.field(default_factory=dict)
 
@@ -38,8 +42,8 @@ class WebApps:
         self._apps[arm_id.lower()] = app or WebApp()
         return self._apps[arm_id.lower()]
 
-    def answer(self, method: str, words: Mapping[str, str]) -> dict[str, Any] | None:
-        """The body of a 200; None = there is no such site, or this is not asked so."""
+    def answer(self, method: str, words: Mapping[str, str], url: URL) -> dict[str, Any] | None:
+        """The body of a 200; None = there is no such site, or this is not asked so. `url` is the request's own."""
         app = self._apps.get(words["site"].lower())
         match (method, words["rest"].lower()):
             case _ if app is None:
@@ -47,7 +51,11 @@ class WebApps:
             case ("GET", ""):
                 return _shown(words, app)
             case ("GET", "/functions"):
-                return {"value": _functions(words, app.functions.items()), "nextLink": None}
+                first = int(url.query.get(SKIP, "0"))
+                last = first + app.page
+                found = _functions(words, list(app.functions.items())[first:last])
+                rest = str(url.update_query({SKIP: str(last)})) if last < len(app.functions) else None
+                return {"value": found, "nextLink": rest}
             case ("POST", "/config/appsettings/list"):
                 kind = "Microsoft.Web/sites/config"
                 return {"id": f"{words['site']}/config/appsettings", "type": kind, "properties": app.settings}
@@ -57,7 +65,8 @@ class WebApps:
 
 def _shown(words: Mapping[str, str], app: WebApp) -> dict[str, Any]:
     runtime = {"runtime": {"name": "python", "version": "3.13"}, "scaleAndConcurrency": {"instanceMemoryMB": 2048}}
-    properties = {"state": "Running", "functionAppConfig": runtime if app.flex else None}
+    properties: dict[str, Any] = {"state": "Running", "functionAppConfig": runtime if app.flex else None}
+    properties |= {} if app.sku is None else {"sku": app.sku}
     return {
         "id": words["site"],
         "name": words["name"],

@@ -18,7 +18,7 @@ from azure.eventgrid import EventGridPublisherClient
 from notifying.card import content, data
 from notifying.post import CONNECT_SECONDS, READ_SECONDS, TRANSIENT, Target
 from notifying.waiting import Throttled, seconds_to_wait
-from rollouts.errors import CanaryError, Misconfigured, Unavailable
+from rollouts.errors import CanaryError, Forbidden, Misconfigured, Unavailable
 from rollouts.notice import Notice
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class EventGridTopic:
         name, setting = self._target.name, self._target.setting
         status = error.status_code if isinstance(error, HttpResponseError) else None
         if isinstance(error, ClientAuthenticationError) or status in (401, 403):
-            return Misconfigured(
+            return (Forbidden if status == 403 else Misconfigured)(
                 f"{name} refuses the function app ({status or 'no token'}): give its identity the role "
                 f"'EventGrid Data Sender' on the topic, or write the topic's key into {setting}_KEY"
             )

@@ -264,10 +264,15 @@ def _of_status(error: "HttpResponseError", asked: Asked, now: float) -> Conflict
         case 401:
             return Misconfigured(
                 f"{asked.what}: 401{said}. ARM refuses the identity's token: is the function app's identity "
-                "in the subscription's tenant, and is ARM_URL this cloud's?"
+                "in the subscription's tenant (a person: az login --tenant <its tenant>), and is ARM_URL this cloud's?"
             )
         case 403:
             return Forbidden(f"{asked.what}: 403{said}. The identity may not do {asked.action}: assign {ROLE} to it")
+        case 404 if "SubscriptionNotFound" in said:
+            return Misconfigured(
+                f"{asked.what}: 404{said}. Correct the subscription in the policy's ARM ids (api_management, site), "
+                "or sign in to its tenant: az login --tenant <its tenant>"
+            )
         case 404:
             return Misconfigured(f"{asked.what}: 404{said}. Correct `{asked.knob}` in the policy")
         case 409 if "ScopeLocked" in said:

@@ -43,10 +43,11 @@ def doctor(
         raise NotFound(f"{service}: {policy} has no such service; it has {', '.join(read.services)}")
     screen, found = Screen(as_json=as_json), list[Finding]()
     adapters = Adapters()
-    checks = [*whole.checks(read, text, policy, url, send_test=send_test)]
+    app = whole.FunctionApp(url)
+    checks = [*whole.checks(read, text, policy, app, adapters, send_test=send_test)]
     for one in read.services.values():
         if service in (None, one.name):
-            checks += traffic.checks(one, adapters, read_only=read_only)
+            checks += traffic.checks(one, adapters, app, read_only=read_only)
             checks += telemetry.checks(one, adapters, seconds(window))
             checks += sites.checks(one, adapters)
     for check in checks:

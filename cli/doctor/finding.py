@@ -35,7 +35,7 @@ class Check(msgspec.Struct, frozen=True):
     service: str
     name: str
     look: Callable[[], str]
-    right: str = ""  # the command that gives the right it needs, told after a 403
+    right: Callable[[], str] | None = None  # tells the command that gives the right it needs, after a 403
 
     def made(self) -> Finding:
         """Look; whatever happens is a finding."""
@@ -44,14 +44,17 @@ class Check(msgspec.Struct, frozen=True):
         except Skipped as error:
             return self._found(State.SKIPPED, str(error))
         except Forbidden as error:
-            return self._found(State.BAD, f"{error}. {self.right}" if self.right else str(error))
+            return self._found(State.BAD, f"{error}. {self.right()}" if self.right else str(error))
         except CanaryError as error:
             return self._found(State.BAD, str(error))
+        except Exception as error:  # noqa: BLE001  # a bug in one check must not silence the others
+            # Only our own errors are known to hold no secret, so this one is named and not shown.
+            return self._found(State.BAD, f"{type(error).__name__}: a bug in this check; please report it")
 
     def _found(self, state: State, detail: str) -> Finding:
         return Finding(service=self.service, check=self.name, state=state, detail=detail)
 
 
-def assignment(role: str, scope: str) -> str:
-    """The command that gives a role."""
-    return f"Give it: az role assignment create --assignee <object id> --role {role!r} --scope {scope}"
+def assignment(who: str, role: str, scope: str) -> str:
+    """The command that gives `who` (an object id) a role; `scope` is an ARM id, or $(a command that finds it)."""
+    return f"Give it: az role assignment create --assignee {who} --role '{role}' --scope \"{scope}\""

@@ -106,7 +106,12 @@ class Telemetry:
 def checks(service: ServicePolicy, adapters: Adapters, window: int) -> Iterator[Check]:
     """Rows arrive; they are whole."""
     telemetry = Telemetry(service.pin, adapters, window)
-    scope = f"<resource id of the workspace {service.pin.workspace}>"
-    right = assignment("Log Analytics Data Reader", scope)
+    found = (
+        f"az monitor log-analytics workspace list --query \"[?customerId=='{service.pin.workspace}'].id\" --output tsv"
+    )
+
+    def right() -> str:
+        return assignment(adapters.object_id(), "Log Analytics Data Reader", f"$({found})")
+
     yield Check(service.name, "telemetry", telemetry.arriving, right)
     yield Check(service.name, "kept requests", telemetry.whole, right)

@@ -5,22 +5,31 @@ from functools import partial
 
 from cli.adapters import Adapters
 from cli.doctor.finding import Check, Skipped, assignment
+from cli.doctor.whole import FunctionApp
 from rollouts.errors import Forbidden, Refused
 from rollouts.observation import Slot
 from rollouts.policy import Pin, ServicePolicy
 from shifting.arm import Service
 
-WITHOUT_POOLS = "consumption"  # learn.microsoft.com/azure/api-management/backends: pools in every other tier
+# "Load-balanced backend pool" is in every column of the table of gateways: classic, v2 and Consumption tiers
+# (learn.microsoft.com/azure/api-management/api-management-gateways-overview, Backend APIs).
+WITH_POOLS = {
+    *("consumption", "developer", "basic", "standard", "premium", "isolated"),
+    *("basicv2", "standardv2", "premiumv2"),
+}
 
 
-def checks(service: ServicePolicy, adapters: Adapters, *, read_only: bool) -> Iterator[Check]:
+def checks(service: ServicePolicy, adapters: Adapters, app: FunctionApp, *, read_only: bool) -> Iterator[Check]:
     """Tier, pool, the right to write it, marker, health of both slots."""
     name, pin = service.name, service.pin
-    role = f"Flex Canary traffic ({Service.parse(pin.api_management).name})"
-    right = assignment(role, pin.api_management)
+
+    def right() -> str:
+        role = f"Flex Canary traffic ({Service.parse(pin.api_management).name})"
+        return assignment(adapters.object_id(), role, pin.api_management)
+
     yield Check(name, "tier", partial(_tier, pin, adapters))
     yield Check(name, "pool", partial(_pool, pin, adapters), right)
-    yield Check(name, "pool write", partial(_write, pin, adapters, read_only=read_only), right)
+    yield Check(name, "pool write", partial(_write, service, adapters, app, read_only=read_only), right)
     yield Check(name, "marker", partial(_marker, pin, adapters), right)
     for slot in Slot:
         yield Check(name, f"health {slot}", partial(_health, pin, slot, adapters))
@@ -30,10 +39,13 @@ def _tier(pin: Pin, adapters: Adapters) -> str:
     try:
         tier = adapters.resources.tier(pin.api_management)
     except Forbidden as error:  # the traffic role does without; whoever runs this may have no more
-        right = assignment("Reader", pin.api_management)
+        right = assignment(adapters.object_id(), "Reader", pin.api_management)
         raise Skipped(f"{error}. {right}") from error
-    if tier.lower() == WITHOUT_POOLS:
-        raise Refused(f"{tier} has no backend pools: Flex Canary needs Developer, Basic, Standard or Premium (or v2)")
+    if tier.lower() not in WITH_POOLS:
+        raise Refused(
+            f"{tier} is not known to have backend pools: Flex Canary needs Developer, Basic, Standard, Premium, one of "
+            "their v2 tiers, or Consumption"
+        )
     return tier
 
 
@@ -47,9 +59,13 @@ def _pool(pin: Pin, adapters: Adapters) -> str:
     return f"blue {reading.weights.blue} / green {reading.weights.green}"
 
 
-def _write(pin: Pin, adapters: Adapters, *, read_only: bool) -> str:
+def _write(service: ServicePolicy, adapters: Adapters, app: FunctionApp, *, read_only: bool) -> str:
+    """The pool as it is, with If-Match. Not in a rollout: the controller's own write would lose one tick to ours."""
+    pin = service.pin
     if read_only:
         raise Skipped("--read-only: whether the pool may be written was not tried")
+    if phase := app.phase(service.name):
+        raise Skipped(f"a rollout runs (phase {phase}): the pool is left to it, ask again when it has ended")
     before = adapters.pool.read(pin.api_management, pin.pool, _backends(pin)).weights
     after = adapters.pool.rewrite(pin.api_management, pin.pool, _backends(pin)).weights
     if after != before:

@@ -2,14 +2,16 @@
 
 import os
 import time
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
+from typing import Any
 
-from cli.credential import credential
+from cli.adapters import Adapters
+from cli.credential import IDENTITY_SETTING, credential
 from cli.doctor.finding import Check, Skipped, assignment
 from cli.remote import KEY_SETTING, URL_SETTING, Remote
 from notifying.channels import open_channel
-from rollouts.errors import Refused
+from rollouts.errors import CanaryError, Refused
 from rollouts.notice import Notice, NoticeKind
 from rollouts.observation import Slot
 from rollouts.policy import Channel, Policy
@@ -17,28 +19,67 @@ from rollouts.policy import Channel, Policy
 WHOLE = "-"
 
 
-def checks(policy: Policy, text: str, file: str, url: str | None, *, send_test: bool) -> Iterator[Check]:
-    """Policy file, function app, policy in force, one check for each channel."""
+class FunctionApp:
+    """The analyzer, asked once for what runs; `url` None = nothing says where it is."""
+
+    def __init__(self, url: str | None) -> None:
+        self.url = url
+
+    @cached_property
+    def services(self) -> list[dict[str, Any]]:
+        """Of each service: what runs, who holds a lease."""
+        return list(Remote(self.url).get("services").get("services") or [])
+
+    def answers(self) -> str:
+        """Its version, and what is going on."""
+        if not self.url:
+            raise Skipped(f"set {URL_SETTING} and {KEY_SETTING} to ask the function app")
+        version = Remote(self.url).get("health").get("version")
+        active = [f"{one.get('service')} {one.get('phase')}" for one in self.services if _runs(one)]
+        leases = [f"{one.get('service')} by {one['lease'].get('owner')}" for one in self.services if one.get("lease")]
+        busy = f"rollouts: {', '.join(active) or 'none'}; leases: {', '.join(leases) or 'none'}"
+        return f"answers, version {version}. {busy}"
+
+    def phase(self, service: str) -> str | None:
+        """Of the service's rollout; None = none runs, or there is nobody to ask."""
+        if not self.url:
+            return None
+        try:
+            running = [one for one in self.services if one.get("service") == service and _runs(one)]
+        except CanaryError:  # told by the check of the function app itself
+            return None
+        return str(running[0]["phase"]) if running else None
+
+
+def _runs(service: Mapping[str, Any]) -> bool:
+    return service.get("phase") not in (None, "closed")
+
+
+def checks(
+    policy: Policy, text: str, file: str, app: FunctionApp, adapters: Adapters, *, send_test: bool
+) -> Iterator[Check]:
+    """Policy file, sign-in, function app, policy in force, one check for each channel."""
     yield Check(WHOLE, "policy", lambda: f"{file} is right")
-    yield Check(WHOLE, "function app", partial(_function_app, url))
-    if url:
-        yield Check(WHOLE, "policy in force", partial(_in_force, url, text, file))
+    yield Check(WHOLE, "sign-in", partial(_sign_in, adapters))
+    yield Check(WHOLE, "function app", app.answers)
+    if app.url:
+        yield Check(WHOLE, "policy in force", partial(_in_force, app.url, text, file))
     for channel in policy.channels.values():
-        right = assignment("EventGrid Data Sender", "<the topic's resource id>")
+        topic = "<the topic's resource id>"
+        right = partial(_give, adapters, "EventGrid Data Sender", topic)
         yield Check(WHOLE, f"chat {channel.name}", partial(_send, channel, send_test=send_test), right)
 
 
-def _function_app(url: str | None) -> str:
-    if not url:
-        raise Skipped(f"set {URL_SETTING} and {KEY_SETTING} to ask the function app")
-    remote = Remote(url)
-    version = remote.get("health").get("version")
-    services = remote.get("services").get("services") or []
-    running = [one for one in services if one.get("phase") not in (None, "closed")]
-    active = [f"{one.get('service')} {one.get('phase')}" for one in running]
-    leases = [f"{one.get('service')} by {one['lease'].get('owner')}" for one in services if one.get("lease")]
-    busy = f"rollouts: {', '.join(active) or 'none'}; leases: {', '.join(leases) or 'none'}"
-    return f"answers, version {version}. {busy}"
+def _give(adapters: Adapters, role: str, scope: str) -> str:
+    return assignment(adapters.object_id(), role, scope)
+
+
+def _sign_in(adapters: Adapters) -> str:
+    """All other checks of Azure are made with the rights of this one."""
+    caller = adapters.caller
+    name = caller.get("upn") or caller.get("preferred_username") or caller.get("appid") or caller.get("oid")
+    kind = "managed identity" if os.environ.get(IDENTITY_SETTING) else "az login"
+    return f"{kind}: {name or 'the token does not say who'}, tenant {caller.get('tid', 'unknown')}"
 
 
 def _in_force(url: str, text: str, file: str) -> str:

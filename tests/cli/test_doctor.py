@@ -16,7 +16,7 @@ from lab.arm import Arm, Break, Fault
 from lab.chat import Chat, shown
 from lab.log_analytics import AppRequest, LogAnalytics
 from lab.serving import Serving
-from lab.tokens import Tokens
+from lab.tokens import PRINCIPAL, Tokens
 from lab.web_apps import HTTP, WebApp
 from tests.cli.conftest import Api, Canary
 
@@ -36,8 +36,8 @@ channels:
 """
 SITE = f"/subscriptions/{GUID}/resourceGroups/rg/providers/Microsoft.Web/sites/checkout-"
 CHECKS = [
-    *("policy", "function app", "chat team", "tier", "pool", "pool write", "marker", "health blue", "health green"),
-    *("telemetry", "kept requests", "plan", "triggers", "settings", "logging"),
+    *("policy", "sign-in", "function app", "chat team", "tier", "pool", "pool write", "marker"),
+    *("health blue", "health green", "telemetry", "kept requests", "plan", "triggers", "settings", "logging"),
 ]
 HELD = ["function app", "chat team"]  # skipped: nothing says where they are
 
@@ -195,7 +195,8 @@ def test_a_missing_role_names_the_permission(ward: Ward, canary: Canary) -> None
     found = bad(canary)
     assert list(found) == ["marker"]
     assert "Microsoft.ApiManagement/service/namedValues/read" in found["marker"]
-    assert found["marker"].endswith(f"--role 'Flex Canary traffic (gateway)' --scope {APIM}")
+    give = f"--assignee {PRINCIPAL} --role 'Flex Canary traffic (gateway)' --scope"
+    assert found["marker"].endswith(f'az role assignment create {give} "{APIM}"')
 
 
 def test_a_marker_that_names_a_slot_without_traffic_is_bad(ward: Ward, canary: Canary) -> None:
@@ -223,9 +224,10 @@ def test_a_slot_without_rows_is_bad(ward: Ward, canary: Canary) -> None:
 
 
 RIGHTS = {
+    "pool": (Fault(kind=Break.STATUS, path="backends", status=403), "Flex Canary traffic (gateway)", APIM),
     "pool write": (Fault(kind=Break.STATUS, method="PUT", status=403), "Flex Canary traffic (gateway)", APIM),
     "plan": (Fault(kind=Break.STATUS, path="sites/checkout-green", status=403), "Reader", f"{SITE}green"),
-    "settings": (Fault(kind=Break.STATUS, method="POST", status=403), "Website Contributor", f"{SITE}blue"),
+    "triggers": (Fault(kind=Break.STATUS, path="green/functions", status=403), "Reader", f"{SITE}green"),
 }
 
 
@@ -233,23 +235,113 @@ RIGHTS = {
 def test_each_missing_right_comes_with_the_command_that_gives_it(ward: Ward, canary: Canary, check: str) -> None:
     fault, role, scope = RIGHTS[check]
     ward.arm.break_with(fault)
-    found = bad(canary)[check]
-    assert f"az role assignment create --assignee <object id> --role '{role}' --scope" in found
-    assert scope in found
+    given = f"az role assignment create --assignee {PRINCIPAL} --role '{role}' --scope \"{scope}\""
+    assert bad(canary)[check].endswith(given)
+
+
+def test_a_right_that_is_missing_on_both_apps_comes_with_a_command_for_each(ward: Ward, canary: Canary) -> None:
+    ward.arm.break_with(Fault(kind=Break.STATUS, path="sites/checkout-", status=403))
+    assert bad(canary)["plan"].count("az role assignment create") == 2
+
+
+def test_the_right_to_list_settings_may_be_missing(ward: Ward, canary: Canary) -> None:
+    """It shows secrets, and no rollout needs it."""
+    ward.arm.break_with(Fault(kind=Break.STATUS, method="POST", status=403))
+    result = canary("doctor")
+    assert result.exit_code == 0
+    (line,) = [one for one in result.stdout.splitlines() if one.startswith("skipped checkout     settings")]
+    assert f"--role 'Website Contributor' --scope \"{SITE}blue\"" in line
+    assert "Microsoft.Web/sites/config/list/action" in line
 
 
 def test_a_missing_right_on_the_workspace_too(ward: Ward, canary: Canary) -> None:
     ward.logs.faults.forbidden = True
     found = bad(canary)
     assert list(found) == ["telemetry", "kept requests"]
-    assert "--role 'Log Analytics Data Reader'" in found["telemetry"]
+    mine = f"[?customerId=='{GUID}'].id"
+    scope = f'"$(az monitor log-analytics workspace list --query "{mine}" --output tsv)"'
+    assert found["telemetry"].endswith(f"--role 'Log Analytics Data Reader' --scope {scope}")
 
 
-def test_a_tier_without_pools_is_bad_and_one_that_cannot_be_read_is_skipped(ward: Ward, canary: Canary) -> None:
-    ward.arm.tier = "Consumption"
-    assert "Consumption has no backend pools" in bad(canary)["tier"]
+def test_nobody_signed_in_is_told_what_to_type(
+    ward: Ward, canary: Canary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All checks run, those of Azure say it each; what needs no Azure is still looked at."""
+    monkeypatch.delenv("IDENTITY_ENDPOINT")
+    monkeypatch.setenv("PATH", str(tmp_path))  # a machine without the Azure CLI
+    found = bad(canary)
+    assert list(found) == [name for name in CHECKS if name not in ("policy", *HELD, "health blue", "health green")]
+    assert all("az login" in detail for detail in found.values())
+    assert ward.arm.requests() == []
+
+
+def test_an_identity_that_gets_no_token_is_told_so(ward: Ward, canary: Canary, identity: Tokens) -> None:
+    identity.header = "another"
+    assert "managed identity" in bad(canary)["sign-in"]
+
+
+def test_a_subscription_of_another_tenant_is_told_so(ward: Ward, canary: Canary) -> None:
+    refused = Fault(kind=Break.STATUS, path="backends", status=404, code="SubscriptionNotFound")
+    ward.arm.break_with(refused)
+    assert "az login --tenant" in bad(canary)["pool"]
+    ward.arm.mend()
+    ward.arm.break_with(Fault(kind=Break.STATUS, path="backends", status=401, code="InvalidAuthenticationTokenTenant"))
+    assert "az login --tenant" in bad(canary)["pool"]
+
+
+def test_the_pool_is_left_to_a_rollout_that_runs(ward: Ward, api: Api, canary: Canary) -> None:
+    """Our write would cost the controller's own a tick."""
+    api.answers("GET", "/api/health", {"ok": True, "version": "0.1.0"})
+    api.answers("GET", "/api/services", {"services": [{"service": "checkout", "phase": "step", "lease": None}]})
+    api.answers("GET", "/api/config", {"source": "pushed", "yaml": ward.policy.read_text(encoding="utf-8")})
+    result = canary("doctor")
+    assert (result.exit_code, ward.arm.requests("PUT")) == (0, [])
+    assert "a rollout runs (phase step)" in result.stdout
+    api.answers("GET", "/api/services", {"services": [{"service": "checkout", "phase": "closed", "lease": None}]})
+    assert canary("doctor").exit_code == 0
+    assert len(ward.arm.requests("PUT")) == 1
+
+
+def test_a_pool_that_somebody_else_writes_is_not_overwritten(ward: Ward, canary: Canary) -> None:
+    """If-Match: a person's new weights win."""
+    pool = f"{APIM}/backends/green-blue-pool"
+    weights = {"blue-backend": 70, "green-backend": 30}
+    meddle = Fault(kind=Break.MEDDLE, method="PUT", times=1, meddle=lambda: ward.arm.set_weights(pool, weights))
+    ward.arm.break_with(meddle)
+    assert "412" in bad(canary)["pool write"]
+    assert ward.arm.weights(pool) == weights
+
+
+@pytest.mark.parametrize(("tier", "said"), [("Consumption", None), ("PremiumV2", None), ("Bronze", "Bronze is not")])
+def test_a_tier_without_pools_is_bad(ward: Ward, canary: Canary, tier: str, said: str | None) -> None:
+    ward.arm.tier = tier
+    found = bad(canary)
+    assert (said in found["tier"]) if said else found == {}
+
+
+def test_a_tier_that_cannot_be_read_is_skipped(ward: Ward, canary: Canary) -> None:
     ward.arm.break_with(Fault(kind=Break.STATUS, path="service/gateway", status=403, times=1))
     assert bad(canary) == {}
+
+
+def test_a_proxy_in_between_is_bad_and_all_checks_run(ward: Ward, canary: Canary) -> None:
+    ward.arm.break_with(Fault(kind=Break.JUNK))
+    found = bad(canary)
+    assert {"tier", "pool", "pool write", "marker", "plan", "triggers", "settings", "logging"} == set(found)
+    assert all("ARM_URL" in detail for detail in found.values())
+
+
+def test_a_bug_in_one_check_silences_none(ward: Ward, canary: Canary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, and its text, which may hold a secret, is not shown."""
+
+    def broken(*_: object) -> str:
+        raise KeyError("hush-hush")
+
+    monkeypatch.setattr("cli.resources.Resources.tier", broken)
+    found = bad(canary)
+    assert list(found) == ["tier"]
+    assert "KeyError" in found["tier"]
+    assert "hush" not in found["tier"]
 
 
 def test_failures_alone_mean_a_log_level_and_unlike_rows_unlike_sampling(ward: Ward, canary: Canary) -> None:
@@ -269,6 +361,10 @@ def test_failures_alone_mean_a_log_level_and_unlike_rows_unlike_sampling(ward: W
 def test_an_app_of_another_plan_is_bad(ward: Ward, canary: Canary) -> None:
     ward.arm.web_apps.site(f"{SITE}green", WebApp(flex=False))
     assert "green (checkout-green)" in bad(canary)["plan"]
+    ward.arm.web_apps.site(f"{SITE}green", WebApp(sku="FlexConsumption"))
+    assert "plan" not in bad(canary)
+    ward.arm.web_apps.site(f"{SITE}green", WebApp(sku="Dynamic"))
+    assert "green (checkout-green)" in bad(canary)["plan"]
 
 
 def test_other_triggers_are_refused_until_the_policy_accepts_them(ward: Ward, canary: Canary) -> None:
@@ -283,6 +379,13 @@ def test_other_triggers_are_refused_until_the_policy_accepts_them(ward: Ward, ca
     assert "accepted (non_http): green: pay" in canary("doctor").stdout
 
 
+def test_functions_are_read_to_the_last_page(ward: Ward, canary: Canary) -> None:
+    """And no page elsewhere gets the token."""
+    app = ward.arm.web_apps.site(f"{SITE}green", WebApp(page=1))
+    app.functions = {"hello": HTTP, "health": HTTP, "sweep": "timerTrigger"}
+    assert "sweep (timerTrigger)" in bad(canary)["triggers"]
+
+
 def test_settings_that_differ_are_named_and_never_shown(ward: Ward, canary: Canary) -> None:
     other = {"SLOT_NAME": "green", "PAYMENT_KEY": "s3cret", "FAIL_PERCENT": "11"}
     ward.arm.web_apps.site(f"{SITE}green").settings = other
@@ -295,6 +398,7 @@ def test_settings_that_differ_are_named_and_never_shown(ward: Ward, canary: Cana
     ("settings", "said"),
     [
         ({"AzureFunctionsJobHost__logging__logLevel__Host.Results": "Warning"}, "Host.Results above Information"),
+        ({f"{SAMPLING}excludedTypes": "Trace;Event"}, "requests would be sampled"),
         ({f"{SAMPLING}isEnabled": "true", f"{SAMPLING}excludedTypes": "Trace"}, "requests would be sampled"),
     ],
 )
