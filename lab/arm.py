@@ -24,7 +24,7 @@ API_VERSIONS = ("2024-05-01",)
 POOL_LIMIT = 30  # members of a pool
 PATH = re.compile(
     r"(?P<service>/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ApiManagement/service/[^/]+)"
-    r"(?:/(?P<kind>backends|namedValues|operations|operationresults)/(?P<name>[^/]+))?",
+    r"(?:/(?P<kind>backends|namedValues|tenant/operationResults)/(?P<name>[^/]+))?",
     re.IGNORECASE,
 )
 
@@ -304,10 +304,10 @@ class Arm:
                 return self._service(words["service"])
             with self._lock:
                 self._settle()
-                if words["kind"].lower() == "operationresults":
-                    return self._result(words["name"])
-                if words["kind"].lower() == "operations":
+                if words["kind"].lower() == "tenant/operationresults":
                     return self._status(words["name"])
+                if request.method == "GET" and (number := request.query.get("asyncId")) is not None:
+                    return self._result(number)
                 return self._resource(request, words, text, kind)
         except _RefusalError as refusal:
             return _error(refusal)
@@ -337,7 +337,8 @@ class Arm:
     def _service(self, path: str) -> web.Response:
         kind = "Microsoft.ApiManagement/service"
         shown = {"id": path, "name": path.rsplit("/", 1)[1], "type": kind, "location": "West Europe"}
-        return web.json_response(shown | {"sku": {"name": self.tier, "capacity": 1}, "properties": {}})
+        said = {"publisherName": "Lab", "publisherEmail": "lab@example.com", "provisioningState": "Succeeded"}
+        return web.json_response(shown | {"sku": {"name": self.tier, "capacity": 1}, "properties": said})
 
     def _resource(self, request: web.Request, words: dict[str, str], text: str, kind: Break | None) -> web.Response:
         path = request.path
@@ -360,15 +361,18 @@ class Arm:
         return self._shown(self._resources[path.lower()], status=201 if found is None else 200)
 
     def _begin(self, request: web.Request, path: str, properties: dict[str, Any], kind: Break | None) -> web.Response:
-        """A named value is written by an operation: PUT names it by Azure-AsyncOperation, PATCH by Location."""
+        """A named value is written by an operation: PUT names it by Azure-AsyncOperation, PATCH by Location.
+
+        Both URLs are shaped like those of the definition's examples (ApiManagementUpdateNamedValue.json).
+        """
         self._count += 1
         number = f"op{self._count}"
         due = float("inf") if kind is Break.STUCK else self._now() + self.operation_seconds
         written = None if kind is Break.OPERATION else properties
         self._operations[number] = _Operation(path.lower(), due, written, path)
         service = f"{request.url.origin()}{path[: path.lower().index('/namedvalues/')]}"
-        status = f"{service}/operations/{number}?api-version={API_VERSIONS[0]}"
-        result = f"{service}/operationresults/{number}?api-version={API_VERSIONS[0]}"
+        status = f"{service}/tenant/operationResults/{number}?api-version={API_VERSIONS[0]}"
+        result = f"{request.url.origin()}{path}?api-version={API_VERSIONS[0]}&asyncId={number}&asyncCode=200"
         if request.method == "PATCH":
             named = {} if self.operations is Operations.LOCATION else {"Azure-AsyncOperation": status}
             return web.Response(status=202, headers={"Location": result} | named)

@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
@@ -94,7 +95,7 @@ class Topic:
     async def _publish(self, request: web.Request) -> web.Response:
         if self.faults:
             status, headers = self.faults.pop(0)
-            return web.Response(status=status, headers=headers)
+            return _error(status, HTTPStatus(status).phrase.replace(" ", ""), "switched on in the lab", headers)
         if (refusal := self._refusal(request)) is not None:
             return _error(401, "Unauthorized", refusal)
         if request.query.get("api-version") != API_VERSION:
@@ -199,6 +200,8 @@ def read(raw: bytes, content_type: str) -> list[Json]:
 def _event_grid_event(number: int, event: Any) -> Json:
     given = _fields(number, event, ("id", "subject", "eventType", "eventTime", "dataVersion"))
     _time(number, "eventTime", given["eventTime"])
+    if "data" not in given:
+        raise ValueError(f"event {number}: data is required")
     if "topic" in given:
         raise ValueError(f"event {number}: topic is set by Event Grid, leave it out")
     return {**given, "topic": "/subscriptions/lab/topics/lab", "metadataVersion": "1"}
@@ -235,6 +238,6 @@ def _wants(subscription: Subscription, event: Json) -> bool:
     return subscription.types is None or kind in subscription.types
 
 
-def _error(status: int, code: str, message: str) -> web.Response:
+def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
     body = {"error": {"code": code, "message": f"{message} ({uuid4()})", "details": []}}
-    return web.json_response(body, status=status)
+    return web.json_response(body, status=status, headers=headers)

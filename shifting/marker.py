@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 READ = "Microsoft.ApiManagement/service/namedValues/read"
 WRITE = "Microsoft.ApiManagement/service/namedValues/write"
-POLL = "Microsoft.ApiManagement/service/operationresults/read"
+# Which of the two an operation's URL needs is not documented: the definition's examples name the second.
+POLL = (
+    "Microsoft.ApiManagement/service/operationresults/read and "
+    "Microsoft.ApiManagement/service/tenant/operationResults/read"
+)
 OPERATION_SECONDS = 30.0  # a named value is written in a few; the next tick looks again, and a tick has sixty
 SHORTEST_POLL_SECONDS = 0.01  # a server may say Retry-After: 0; the count of polls must stay bounded
 SHOWN_LENGTH = 40  # of an unknown value in a message: enough to recognise it

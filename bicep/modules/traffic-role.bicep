@@ -27,8 +27,10 @@ resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
           'Microsoft.ApiManagement/service/backends/write'
           'Microsoft.ApiManagement/service/namedValues/read'
           'Microsoft.ApiManagement/service/namedValues/write'
-          // A named value is written by a long-running operation, whose result is polled.
+          // A named value is written by a long-running operation, whose result is polled: under /tenant/ in the
+          // examples of the REST definition; the list of the provider's operations has both.
           'Microsoft.ApiManagement/service/operationresults/read'
+          'Microsoft.ApiManagement/service/tenant/operationResults/read'
         ]
         notActions: []
         dataActions: []

@@ -55,7 +55,7 @@ def last_name(value: Any) -> str:
     return str(value)
 
 
-def test_the_custom_role_has_exactly_five_actions() -> None:
+def test_the_custom_role_has_exactly_six_actions() -> None:
     """Pool and marker: read, write, and how a write went; on the one API Management service."""
     (bicep, symbol) = found("Microsoft.Authorization/roleDefinitions")[0]
     (permissions,) = bicep.body(symbol)["properties"]["permissions"]
@@ -66,6 +66,7 @@ def test_the_custom_role_has_exactly_five_actions() -> None:
         f"{prefix}/namedValues/read",
         f"{prefix}/namedValues/write",
         f"{prefix}/operationresults/read",
+        f"{prefix}/tenant/operationResults/read",
     ]
     assert permissions["notActions"] == permissions["dataActions"] == permissions["notDataActions"] == []
     assert len(found("Microsoft.Authorization/roleDefinitions")) == 1

@@ -130,7 +130,7 @@ def test_a_secrets_value_is_not_in_its_get(world):
 
 def test_an_unknown_resource_type_method_or_operation_is_refused(world):
     assert ask(world, "GET", f"{world.service}/gateways/one").status_code == 404
-    assert ask(world, "GET", f"{world.service}/operations/none").status_code == 404
+    assert ask(world, "GET", f"{world.service}/tenant/operationResults/none").status_code == 404
     assert ask(world, "DELETE", world.pool_id).status_code == 405
 
 

@@ -50,7 +50,7 @@ def test_a_malformed_marker_is_misconfigured(world, properties):
 
 @pytest.mark.parametrize(
     ("operations", "statuses"),
-    [(Operations.ASYNC, [200, 200, 200]), (Operations.LOCATION, [202, 202, 200])],
+    [(Operations.ASYNC, [200, 200, 200]), (Operations.LOCATION, [202, 202, 200, 200])],
 )
 def test_a_write_patches_the_value_alone_waits_and_reads_back(world, operations, statuses):
     before = world.arm.etag(world.marker_id)
@@ -62,7 +62,7 @@ def test_a_write_patches_the_value_alone_waits_and_reads_back(world, operations,
     assert (patch.path, patch.api_version, patch.if_match) == (world.marker_id, "2024-05-01", before)
     assert patch.body == {"properties": {"value": "green"}}
     assert patch.status == 202
-    where = "/operations/" if operations is Operations.ASYNC else "/operationresults/"
+    where = "/tenant/operationResults/" if operations is Operations.ASYNC else world.marker_id
     assert [poll.status for poll in world.arm.requests("GET", where)] == statuses
     assert world.time.slept == [1.0, 1.0]
     assert world.arm.requests()[-1].path == world.marker_id
@@ -133,14 +133,14 @@ def test_a_write_that_was_applied_without_an_answer_is_found(world, kind):
 
 def test_a_poll_that_fails_ends_in_looking_at_the_marker_itself(world):
     world.arm.operation_seconds = 0.0
-    world.arm.break_with(Fault(Break.STATUS, "GET", "/operations/", times=1, status=500))
+    world.arm.break_with(Fault(Break.STATUS, "GET", "/operationResults/", times=1, status=500))
     assert world.write_marker(Slot.GREEN, world.arm.etag(world.marker_id)).live is Slot.GREEN
     assert len(patches(world)) == 1
 
 
 def test_a_poll_that_is_forbidden_names_its_own_action(world):
-    world.arm.break_with(Fault(Break.STATUS, "GET", "/operations/", status=403, code="AuthorizationFailed"))
-    with pytest.raises(Unavailable, match=r"accepted.*ApiManagement/service/operationresults/read"):
+    world.arm.break_with(Fault(Break.STATUS, "GET", "/operationResults/", status=403, code="AuthorizationFailed"))
+    with pytest.raises(Unavailable, match=r"accepted.*/operationresults/read and .*/tenant/operationResults/read"):
         world.write_marker(Slot.GREEN, world.arm.etag(world.marker_id))
 
 

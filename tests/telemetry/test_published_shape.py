@@ -1,8 +1,9 @@
 """Every query that is sent is the published REST definition's, and so is every answer of the stand-in.
 
-Source: Azure REST API specifications, Microsoft.OperationalInsights v1 (OperationalInsights.json), operation
-Query_Post: the part that Flex Canary uses, as JSON Schema. Cells of a row are JSON values of the column's type; the
-definition calls them strings, the service's documentation shows numbers and booleans.
+Source: Azure REST API specifications (github.com/Azure/azure-rest-api-specs, MIT licence), specification/
+operationalinsights/data-plane/Microsoft.OperationalInsights/stable/v1/OperationalInsights.json, operation Query_Post:
+the part that Flex Canary uses, as JSON Schema. Cells of a row are JSON values of the column's type; the definition
+calls them strings, the service's documentation shows numbers and booleans. `Prefer` is from that documentation, too.
 """
 
 import re
@@ -78,6 +79,9 @@ def problems(one: Exchange) -> list[str]:
     """What about an exchange is not as published."""
     found = [] if one.method == "POST" and re.fullmatch(PATH, one.path) else [f"{one.method} {one.path}"]
     found += [f"query parameter {name}" for name in one.query]
+    found += [] if one.headers.get("authorization") == "Bearer" else ["no bearer token"]
+    wishes = one.headers.get("prefer", "").split(",")
+    found += [f"Prefer: {wish}" for wish in wishes if not re.fullmatch(r"wait=\d+|include-\w+=true", wish)]
     found += [] if one.content_type.startswith("application/json") else [f"content type {one.content_type!r}"]
     found += [error.message for error in Draft202012Validator(QUESTION).iter_errors(one.body)]
     answer = ANSWER if one.status == 200 else ERROR
