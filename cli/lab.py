@@ -51,6 +51,20 @@ def demo_command(seed: Seed = 1) -> None:
         raise typer.Exit(ExitCode.REFUSED)
 
 
+@lab.command("up")
+def up_command(
+    seed: Seed = 1,
+    rate: Annotated[float, typer.Option("--rate", min=0, max=2000, help="Requests a second.")] = 100,
+) -> None:
+    """Keep the world running until Ctrl-C, and say how the other commands reach it."""
+    from lab.up import up
+    from lab.world import Lab, Setup
+
+    setup = Setup(seed=seed, rate=rate, channels=("teams", "slack", "webhook"))
+    with tempfile.TemporaryDirectory(prefix="canary-lab-") as folder, Lab(Path(folder), setup) as world:
+        up(world, Console())
+
+
 @lab.command("run")
 def run_command(
     scenario: Annotated[str, typer.Argument(help="A name from `canary lab list`.")],

@@ -82,10 +82,26 @@ class Screen:
         for line in problems or text.splitlines() or ["no reason was given"]:
             self._err.print(Text.assemble(("error: ", "bold red"), printable(line)))
 
-    def finding(self, state: str, text: str) -> None:
-        """One line of a check-up: how it is, then what."""
+    def finding(self, state: str, names: Sequence[str], detail: str, *, command: str | None = None) -> None:
+        """One check: how it is, padded names, what was seen, and the command that mends it.
+
+        Piped it is one line. In a terminal a long detail keeps its column, and the command has a line of its own
+        that is not broken, so that it can be copied.
+        """
         style = {"ok": "green", "bad": "bold red"}.get(state, "yellow")
-        self._out.print(Text.assemble((state.ljust(8), style), printable(text)))
+        cells = [Text(state.ljust(7), style=style), *(Text(printable(name)) for name in names)]
+        if not self._out.is_terminal:
+            whole = Text(" ").join([*cells, Text(printable(detail))])
+            self._out.print(whole + Text(f": {printable(command)}") if command else whole)
+            return
+        grid = Table.grid(padding=(0, 1))
+        for cell in cells:
+            grid.add_column(no_wrap=True, width=cell.cell_len)
+        grid.add_column(overflow="fold")
+        grid.add_row(*cells, Text(printable(detail)))
+        self._out.print(grid)
+        if command:
+            self._out.print(Text(f"    {printable(command)}", style="bold"), soft_wrap=True)
 
     def facts(self, facts: Mapping[str, object]) -> None:
         """Names and values, one a line; None is left out."""

@@ -5,6 +5,7 @@ endpoints, a certificate authority and the token endpoint that every function ap
 """
 
 import json
+import random
 import sys
 import threading
 import time
@@ -22,12 +23,15 @@ from lab.chat import Chat, Kind, Post
 from lab.event_grid import Subscription, Topic, Trouble
 from lab.gateway import Backend, Gateway, Rules, members_of
 from lab.host_process import HostProcess
+from lab.indexing import index
 from lab.log_analytics import Ingestion, LogAnalytics
 from lab.serving import Authority, Serving
 from lab.slots import SlotApp
 from lab.tokens import Tokens
 from lab.traffic import Traffic
+from lab.web_apps import HTTP, WebApp
 from rollouts.observation import Slot, Weights
+from sample_function.function_app import build
 
 ROOT = Path(__file__).resolve().parent.parent
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000001"
@@ -38,6 +42,14 @@ WORKSPACE = "11111111-1111-1111-1111-111111111111"
 POOL, MARKER, SERVICE = "green-blue-pool", "current-slot-name", "checkout"
 KEY = "lab-function-key"
 EVENT_WAIT_SECONDS = 10.0
+SHELL = (  # settings of the function app that the command line reads, too
+    *("ARM_URL", "LOGS_URL", "ARM_POLL_SECONDS", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "REQUESTS_CA_BUNDLE"),
+    *("CANARY_POLICY", "PREVIEW_KEY", "TEAMS_WEBHOOK_URL", "SLACK_WEBHOOK_URL", "WEBHOOK_URL", "WEBHOOK_URL_SECRET"),
+)
+KEPT_WHOLE = {  # app settings of both slots, as bicep/slot.bicep writes them
+    "AzureFunctionsJobHost__logging__applicationInsights__samplingSettings__isEnabled": "true",
+    "AzureFunctionsJobHost__logging__applicationInsights__samplingSettings__excludedTypes": "Request;Exception",
+}
 SWITCH_SECONDS = 0.0005  # between threads: a query in DuckDB must not keep callers waiting
 
 
@@ -73,6 +85,7 @@ class Lab:
             for slot in (Slot.BLUE, Slot.GREEN)
         }
         self._ids = {"pool": "", "marker": ""}
+        self._settings: dict[str, str] = {}  # of the function app: where everything is
         self._gateway: Gateway | None = None
         self._traffic: Traffic | None = None
         self._host: HostProcess | None = None
@@ -113,8 +126,11 @@ class Lab:
         self._begin_host(slot_urls)
 
     def _begin_azure(self, slot_urls: Mapping[Slot, str]) -> None:
+        functions = dict.fromkeys((one.name for one in index(build({}, random.Random()), {})), HTTP)
         for slot, url in slot_urls.items():
             self.arm.backend(API_MANAGEMENT, f"{slot}-backend", {"url": url, "protocol": "http", "type": "Single"})
+            settings = {"SLOT_NAME": slot.value, **KEPT_WHOLE}
+            self.arm.web_apps.site(f"{SITE}{slot}", WebApp(functions=functions, settings=settings))
         self._ids["pool"] = self.arm.pool(API_MANAGEMENT, POOL, {"blue-backend": 100, "green-backend": 0})
         self._ids["marker"] = self.arm.named_value(API_MANAGEMENT, MARKER, Slot.BLUE)
 
@@ -128,7 +144,7 @@ class Lab:
         text = policy_text(slot_urls, self.setup)
         load(text)  # a policy with errors is told here, not by a host that stays silent
         policy.write_text(text, encoding="utf-8")
-        environment = {
+        self._settings = {
             **urls,
             **self.tokens.environment(self.control.serve(self.tokens.app(), tls=False)),
             **self.chat.environment(self.control.serve(self.chat.app())),
@@ -141,7 +157,8 @@ class Lab:
             "ARM_POLL_SECONDS": "0.1",
             "AzureWebJobsStorage": "lab",
         }
-        self._host = HostProcess(ROOT, self.authority, folder=self.folder / "host", environment=environment, key=KEY)
+        folder = self.folder / "host"
+        self._host = HostProcess(ROOT, self.authority, folder=folder, environment=self._settings, key=KEY)
         self._host.start()
         webhook = f"{self.host.url}/runtime/webhooks/eventgrid?functionName=on_deployment&code={KEY}"
         self.topic.subscribe(Subscription(name="analyzer", to=webhook))
@@ -156,6 +173,17 @@ class Lab:
                     part.stop()
             self.data.stop()
             self.control.stop()
+
+    @property
+    def shell(self) -> dict[str, str]:
+        """The environment in which `canary` speaks to this world, as a person with all rights would."""
+        return {
+            **{name: self._settings[name] for name in SHELL if name in self._settings},
+            "CANARY_URL": self.host.url,
+            "CANARY_KEY": KEY,
+            "CANARY_TOPIC": self.topic_url,
+            "CANARY_TOPIC_KEY": self.topic.key,
+        }
 
     @property
     def host(self) -> HostProcess:

@@ -50,15 +50,21 @@ def doctor(
             checks += traffic.checks(one, adapters, app, read_only=read_only)
             checks += telemetry.checks(one, adapters, seconds(window))
             checks += sites.checks(one, adapters)
+    widths = [max(len(check.service) for check in checks), max(len(check.name) for check in checks)]
     for check in checks:
         finding = check.made()
         found.append(finding)
         if not as_json:
-            screen.finding(finding.state.value, f"{finding.service:<12} {finding.check:<16} {finding.detail}")
+            names = [finding.service.ljust(widths[0]), finding.check.ljust(widths[1])]
+            screen.finding(finding.state.value, names, finding.detail, command=finding.command)
     bad = [one for one in found if one.state is State.BAD]
     if as_json:
         screen.result({"ok": not bad, "checks": msgspec.to_builtins(found)})
         if bad:
             raise typer.Exit(1)
     elif bad:
-        raise Refused(f"{len(bad)} of {len(found)} checks are bad")
+        raise Refused(f"{len(bad)} of {len(found)} checks are bad: {', '.join(_told(one) for one in bad)}")
+
+
+def _told(finding: Finding) -> str:
+    return finding.check if finding.service == whole.WHOLE else f"{finding.check} of {finding.service}"

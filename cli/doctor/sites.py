@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from cli.adapters import Adapters
-from cli.doctor.finding import Check, Skipped, assignment
+from cli.doctor.finding import Check, Lacking, Skipped, assignment
 from rollouts.errors import Forbidden, Refused
 from rollouts.observation import Slot
 from rollouts.policy import ServicePolicy
@@ -95,22 +95,24 @@ class Both:
         """Skipped without the right: it shows secrets, so many a person on call does not have it, and need not."""
         try:
             return self._of_both(self._resources.settings, "Website Contributor")
-        except Forbidden as error:
-            raise Skipped(str(error)) from error
+        except Lacking as error:
+            raise Skipped(str(error), command=error.command) from error
 
     def _of_both(self, look: Callable[[str], Found], role: str) -> dict[Slot, Found]:
         missing = [f"slots.{slot}.site" for slot, site in self._sites.items() if not site]
         if missing:
             raise Skipped(f"write {' and '.join(missing)} (the app's ARM id) into the policy to look at the apps")
         found: dict[Slot, Found] = {}
-        refused: list[str] = []
+        refused: dict[str, Forbidden] = {}
         for slot, site in self._sites.items():
             try:
                 found[slot] = look(site or "")
             except Forbidden as error:
-                refused.append(f"{error}. {assignment(self._adapters.object_id(), role, site or '')}")
+                refused[site or ""] = error
         if refused:
-            raise Forbidden("; ".join(refused))
+            who = self._adapters.object_id()
+            commands = " && ".join(assignment(who, role, site) for site in refused)
+            raise Lacking("; ".join(map(str, refused.values())), commands)
         return found
 
 

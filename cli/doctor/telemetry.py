@@ -60,7 +60,8 @@ class Telemetry:
             raise Refused(
                 f"no request of {' and '.join(f'{slot} (role_name {role})' for slot, role in roles.items())}: is the "
                 "role name right, does the app send to this workspace, does its host.json keep successful requests "
-                "(logLevel Host.Results: Information)?"
+                "(logLevel Host.Results: Information)? An app that nobody called has just been called by `health`: "
+                "look again in five minutes"
             )
         return f"blue {kept[Slot.BLUE].rows} / green {kept[Slot.GREEN].rows} rows"
 

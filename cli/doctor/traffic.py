@@ -40,7 +40,7 @@ def _tier(pin: Pin, adapters: Adapters) -> str:
         tier = adapters.resources.tier(pin.api_management)
     except Forbidden as error:  # the traffic role does without; whoever runs this may have no more
         right = assignment(adapters.object_id(), "Reader", pin.api_management)
-        raise Skipped(f"{error}. {right}") from error
+        raise Skipped(str(error), command=right) from error
     if tier.lower() not in WITH_POOLS:
         raise Refused(
             f"{tier} is not known to have backend pools: Flex Canary needs Developer, Basic, Standard, Premium, one of "

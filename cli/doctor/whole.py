@@ -8,7 +8,7 @@ from typing import Any
 
 from cli.adapters import Adapters
 from cli.credential import IDENTITY_SETTING, credential
-from cli.doctor.finding import Check, Skipped, assignment
+from cli.doctor.finding import SIGN_IN, Check, Skipped, assignment
 from cli.remote import KEY_SETTING, URL_SETTING, Remote
 from notifying.channels import open_channel
 from rollouts.errors import CanaryError, Refused
@@ -60,7 +60,7 @@ def checks(
 ) -> Iterator[Check]:
     """Policy file, sign-in, function app, policy in force, one check for each channel."""
     yield Check(WHOLE, "policy", lambda: f"{file} is right")
-    yield Check(WHOLE, "sign-in", partial(_sign_in, adapters))
+    yield Check(WHOLE, SIGN_IN, partial(_sign_in, adapters))
     yield Check(WHOLE, "function app", app.answers)
     if app.url:
         yield Check(WHOLE, "policy in force", partial(_in_force, app.url, text, file))
@@ -93,6 +93,12 @@ def _send(channel: Channel, *, send_test: bool) -> str:
     """A message that says what it is; the URL comes from the setting here, as it does in the function app."""
     if not send_test:
         raise Skipped(f"--send-test sends a message to it (needs {channel.url_setting} here)")
+    setting = channel.url_setting
+    if not os.environ.get(setting):
+        raise Refused(
+            f"{setting} is not set here: read -rs {setting} && export {setting} (its value is the function app's "
+            "setting of that name)"
+        )
     now = time.time()
     notice = Notice(
         id=f"doctor-{channel.name}-{int(now)}",

@@ -1,7 +1,9 @@
 """`canary doctor` looks at everything over real HTTP, changes nothing, and says what mends what is bad."""
 
+import io
 import json
 import re
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ import pytest
 from aiohttp import web
 
 from cli.doctor.sites import SAMPLING
+from cli.screen import Screen
 from lab.arm import Arm, Break, Fault
 from lab.chat import Chat, shown
 from lab.log_analytics import AppRequest, LogAnalytics
@@ -95,7 +98,7 @@ def test_a_healthy_service_is_all_ok(ward: Ward, canary: Canary) -> None:
     before = ward.arm.properties(f"{APIM}/backends/green-blue-pool")
     result = canary("doctor")
     assert result.exit_code == 0, result.output
-    lines = {line[21:38].strip(): line for line in result.stdout.splitlines()}
+    lines = {line[17:30].strip(): line for line in result.stdout.splitlines()}
     assert list(lines) == CHECKS
     assert [name for name, line in lines.items() if line.startswith("skipped")] == HELD
     assert all(line.startswith("ok") for name, line in lines.items() if name not in HELD)
@@ -165,11 +168,16 @@ def rows(ward: Ward, slot: str, count: int, **columns: object) -> None:
         )
 
 
+def said(finding: dict[str, str]) -> str:
+    """What is wrong, and the command that mends it."""
+    return f"{finding['detail']}: {finding['command']}" if finding["command"] else finding["detail"]
+
+
 def bad(canary: Canary) -> dict[str, str]:
     """The bad checks of a run, which must end with 1 when there are any."""
     result = canary("doctor", "checkout", "--json")
     told = json.loads(result.stdout)
-    found = {one["check"]: one["detail"] for one in told["checks"] if one["state"] == "bad"}
+    found = {one["check"]: said(one) for one in told["checks"] if one["state"] == "bad"}
     assert (result.exit_code, told["ok"]) == ((1, False) if found else (0, True))
     assert [one["check"] for one in told["checks"]] == CHECKS
     return found
@@ -249,7 +257,7 @@ def test_the_right_to_list_settings_may_be_missing(ward: Ward, canary: Canary) -
     ward.arm.break_with(Fault(kind=Break.STATUS, method="POST", status=403))
     result = canary("doctor")
     assert result.exit_code == 0
-    (line,) = [one for one in result.stdout.splitlines() if one.startswith("skipped checkout     settings")]
+    (line,) = [one for one in result.stdout.splitlines() if one.startswith("skipped checkout settings")]
     assert f"--role 'Website Contributor' --scope \"{SITE}blue\"" in line
     assert "Microsoft.Web/sites/config/list/action" in line
 
@@ -266,12 +274,14 @@ def test_a_missing_right_on_the_workspace_too(ward: Ward, canary: Canary) -> Non
 def test_nobody_signed_in_is_told_what_to_type(
     ward: Ward, canary: Canary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All checks run, those of Azure say it each; what needs no Azure is still looked at."""
+    """Once; what needs no Azure is still looked at, the rest is not asked."""
     monkeypatch.delenv("IDENTITY_ENDPOINT")
     monkeypatch.setenv("PATH", str(tmp_path))  # a machine without the Azure CLI
     found = bad(canary)
-    assert list(found) == [name for name in CHECKS if name not in ("policy", *HELD, "health blue", "health green")]
-    assert all("az login" in detail for detail in found.values())
+    assert list(found) == ["sign-in"]
+    assert "az login" in found["sign-in"]
+    lines = canary("doctor").stdout.splitlines()
+    assert sum(line.startswith("skipped") and "see sign-in" in line for line in lines) == len(CHECKS) - 4 - len(HELD)
     assert ward.arm.requests() == []
 
 
@@ -312,11 +322,11 @@ def test_a_pool_that_somebody_else_writes_is_not_overwritten(ward: Ward, canary:
     assert ward.arm.weights(pool) == weights
 
 
-@pytest.mark.parametrize(("tier", "said"), [("Consumption", None), ("PremiumV2", None), ("Bronze", "Bronze is not")])
-def test_a_tier_without_pools_is_bad(ward: Ward, canary: Canary, tier: str, said: str | None) -> None:
+@pytest.mark.parametrize(("tier", "told"), [("Consumption", None), ("PremiumV2", None), ("Bronze", "Bronze is not")])
+def test_a_tier_without_pools_is_bad(ward: Ward, canary: Canary, tier: str, told: str | None) -> None:
     ward.arm.tier = tier
     found = bad(canary)
-    assert (said in found["tier"]) if said else found == {}
+    assert (told in found["tier"]) if told else found == {}
 
 
 def test_a_tier_that_cannot_be_read_is_skipped(ward: Ward, canary: Canary) -> None:
@@ -395,7 +405,7 @@ def test_settings_that_differ_are_named_and_never_shown(ward: Ward, canary: Cana
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "told"),
     [
         ({"AzureFunctionsJobHost__logging__logLevel__Host.Results": "Warning"}, "Host.Results above Information"),
         ({f"{SAMPLING}excludedTypes": "Trace;Event"}, "requests would be sampled"),
@@ -403,11 +413,11 @@ def test_settings_that_differ_are_named_and_never_shown(ward: Ward, canary: Cana
     ],
 )
 def test_settings_that_drop_or_sample_requests_are_bad(
-    ward: Ward, canary: Canary, settings: dict[str, str], said: str
+    ward: Ward, canary: Canary, settings: dict[str, str], told: str
 ) -> None:
     for slot in ("blue", "green"):
         ward.arm.web_apps.site(f"{SITE}{slot}").settings = settings
-    assert said in bad(canary)["logging"]
+    assert told in bad(canary)["logging"]
 
 
 def test_without_the_sites_the_apps_are_not_looked_at(ward: Ward, canary: Canary) -> None:
@@ -424,7 +434,7 @@ def test_a_test_message_goes_to_each_channel(
     """Through the sender of the function app; without the setting it is named."""
     result = canary("doctor", "--send-test")
     assert result.exit_code == 1
-    assert "TEAMS_WEBHOOK_URL is not set" in result.stdout
+    assert "TEAMS_WEBHOOK_URL is not set here: read -rs" in result.stdout
     chat = Chat()
     secret = chat.environment(secure.serve(chat.app()))["TEAMS_WEBHOOK_URL"]
     monkeypatch.setenv("TEAMS_WEBHOOK_URL", secret)
@@ -440,3 +450,24 @@ def test_an_unknown_service_or_a_bad_policy_is_bad_input(ward: Ward, canary: Can
     assert canary("doctor", "basket").exit_code == 2
     ward.policy.write_text("services: {}", encoding="utf-8")
     assert canary("doctor").exit_code == 2
+
+
+def test_a_command_can_be_copied_from_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detail keeps its column; the command is one line, however long."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    command = f"az role assignment create --assignee {PRINCIPAL} --role 'Reader' --scope \"{SITE}blue\""
+    Screen(as_json=False).finding(
+        "bad", ["checkout", "plan   "], "no right to do it, in more words than fit", command=command
+    )
+    first, second, third = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).splitlines()
+    assert first.startswith("bad     checkout plan    no right")
+    assert second.startswith(" " * 25)
+    assert third.strip() == command
