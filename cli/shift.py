@@ -33,7 +33,10 @@ def shift(
     actor: Actor,
     slot: Annotated[
         Slot | None,
-        typer.Option("--slot", help="Whose share it is; left out: the canary's, with --direct the idle slot's."),
+        typer.Option(
+            "--slot",
+            help="Whose share it is; left out: that of the newest rollout's canary, with --direct the idle slot's.",
+        ),
     ] = None,
     reason: Reason = None,
     direct: Annotated[
@@ -45,8 +48,9 @@ def shift(
 ) -> None:
     """Set the canary's share by hand: 0 aborts, 100 promotes, what lies between is judged from there.
 
-    After the end of a rollout, 0 for the slot that was promoted rolls it back. --direct works when the function
-    app is dead: it writes the weights from here, and at 100 the marker, after the pool was read back.
+    A lower share is always allowed; harm and another hand's weights refuse a higher one. After a promotion 0 rolls
+    it back. --direct works when the function app is dead: it writes the weights from here, and at 100 the marker,
+    after the pool was read back.
     """
     if not direct:
         act = Act("shift", service, url=url, as_json=as_json)

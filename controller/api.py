@@ -103,7 +103,9 @@ def handled(work: Callable[[World, Request], Answer], world: Callable[[], World]
         return error_answer(404, str(error))
     except (Refused, Conflict) as error:
         return error_answer(409, str(error))
-    except (Unavailable, Misconfigured) as error:
+    except Unavailable as error:
+        return error_answer(503, str(error), retry_at=error.retry_at)
+    except Misconfigured as error:
         return error_answer(503, str(error))
     except InvariantBroken as error:
         return error_answer(500, f"a bug of ours, nothing was changed: {error}")
@@ -222,8 +224,8 @@ def command(world: World, request: Request) -> Answer:
         share=asked.share,
         slot=asked.slot,
     )
-    after = requests.act(world, service, ordered)
-    return ok({"rollout": views.summary(after), "sentence": after.reason}, wake=(service,))
+    done = requests.act(world, service, ordered)
+    return ok({"rollout": views.summary(done.rollout), "sentence": done.sentence}, wake=(service,))
 
 
 def mode(world: World, request: Request) -> Answer:
@@ -245,9 +247,11 @@ def ok(value: Any, *, wake: tuple[str, ...] = ()) -> Answer:
     return Answer(status=200, body=msgspec.json.encode(views.plain(value)), wake=wake)
 
 
-def error_answer(status: int, text: str, *, problems: list[str] | None = None) -> Answer:
-    """An error with JSON."""
+def error_answer(status: int, text: str, *, problems: list[str] | None = None, retry_at: float | None = None) -> Answer:
+    """An error with JSON; `retry_at` in epoch seconds, None = it is not known."""
     body: dict[str, Any] = {"error": text} | ({"problems": problems} if problems else {})
+    if retry_at is not None:
+        body["retry_at"] = retry_at
     return Answer(status=status, body=msgspec.json.encode(body))
 
 

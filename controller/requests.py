@@ -11,8 +11,9 @@ from controller.observe import glance, read_marker, read_pool
 from controller.tick import tick
 from controller.world import World
 from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline, shift_after
+from rollouts.decision import Decision
 from rollouts.errors import CanaryError, Conflict, Misconfigured, NotFound, PolicyError, Refused, Unavailable
-from rollouts.observation import Failed, Mode, Slot
+from rollouts.observation import Failed, Mode, Observation, Slot
 from rollouts.rollout import Announcement, Rollout
 from storing.entries import Stored
 
@@ -37,7 +38,14 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     lease: str
 
 
-def act(world: World, service: str, asked: Command) -> Rollout:
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command came to: the rollout as it is stored now, and what is said of it."""
+
+    rollout: Rollout
+    sentence: str
+
+
+def act(world: World, service: str, asked: Command) -> Done:
     """Carry a command to the service's rollout; Refused and NotFound say why not.
 
     A tick may write in between: then the command looks again, so that a person never loses to a timer.
@@ -52,32 +60,34 @@ def act(world: World, service: str, asked: Command) -> Rollout:
     )
 
 
-def _act(world: World, service: str, asked: Command) -> Rollout:
+def _act(world: World, service: str, asked: Command) -> Done:
     stored = world.records.newest(service)
     if stored is None:
         intake.service_policy(world, service)
-        raise NotFound(f"{service} has no rollout: there is nothing to {asked.kind}")
-    if stored.value.closed and asked.kind is CommandKind.SHIFT:
-        back = shift_after(stored.value, asked)
-        if back is None:
-            return stored.value
-        asked = back
-    if stored.value.closed and asked.kind is CommandKind.ROLLBACK:
-        return _return(world, stored, asked)
+        raise NotFound(f"{service} has no rollout: there is nothing to {asked.kind}; `canary start` begins one")
     seen = glance(world, stored.value, world.policy(), world.now())
     stored = world.records.newest(service) or stored  # the look took time: decide on what is stored by now
-    decision = command(stored.value, asked, seen, world.now())
-    return world.records.save(stored, decision).value
+    if stored.value.closed and asked.kind is CommandKind.SHIFT:
+        instead = shift_after(stored.value, asked, seen)
+        if instead is None:
+            return Done(rollout=stored.value, sentence=f"so already, and no rollout of {service} is active")
+        asked = instead
+    if stored.value.closed and asked.kind is CommandKind.ROLLBACK:
+        return _return(world, stored, asked, seen)
+    return _saved(world, stored, command(stored.value, asked, seen, world.now()))
 
 
-def _return(world: World, closed: Stored[Rollout], asked: Command) -> Rollout:
+def _return(world: World, closed: Stored[Rollout], asked: Command, seen: Observation) -> Done:
     """`rollback` after closing: a record of its own."""
     now = world.now()
     service = closed.value.service
     record = return_to_baseline(closed.value, asked, intake.new_id(service, f"rollback-of-{closed.value.id}", now), now)
-    seen = glance(world, record, world.policy(), now)
     decision = begin_return(record, asked, seen, now)
-    return world.records.create(decision).value
+    return Done(rollout=world.records.create(decision).value, sentence=decision.sentence)
+
+
+def _saved(world: World, stored: Stored[Rollout], decision: Decision) -> Done:
+    return Done(rollout=world.records.save(stored, decision).value, sentence=decision.sentence)
 
 
 def start(world: World, told: Announcement) -> Rollout:

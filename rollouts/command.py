@@ -1,6 +1,6 @@
 """What a person or a pipeline may ask of a rollout: each command a decision, or Refused with the reason.
 
-`abort` and `rollback` always win, whatever holds or pauses; HARMFUL refuses `promote`.
+`abort`, `rollback` and a lower share always win, whatever holds or pauses; HARMFUL refuses a higher one.
 """
 
 from enum import StrEnum
@@ -14,8 +14,9 @@ from rollouts.decision import Decision
 from rollouts.errors import Refused
 from rollouts.explain import duration
 from rollouts.notice import NoticeKind
-from rollouts.observation import MarkerReading, Observation, PoolReading, Slot
+from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Slot
 from rollouts.rollout import HoldReason, Outcome, Pause, Phase, Rollout
+from rollouts.rule import pool_is_ours
 from rollouts.states import Event, possible
 
 
@@ -41,7 +42,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     minutes: float | None = None  # pause: how long; None = limits.pause
     share: int | None = None  # approve: which share; None = the one that waits. shift: percent for the slot
-    slot: Slot | None = None  # shift: whose share; None = the canary
+    slot: Slot | None = None  # shift: whose share; None = that of the newest rollout's canary
 
 
 def command(rollout: Rollout, asked: Command, seen: Observation, now: float) -> Decision:
@@ -116,27 +117,25 @@ def begin_return(record: Rollout, asked: Command, seen: Observation, now: float)
     return draft.decision(settled=False)
 
 
-def shift_after(closed: Rollout, asked: Command) -> Command | None:
-    """What `shift` asks for once the newest rollout is closed: its rollback; None = it is so already.
+def shift_after(closed: Rollout, asked: Command, seen: Observation) -> Command | None:
+    """What `shift` asks for once the newest rollout is closed: its rollback; None = pool and marker are so already.
 
-    Refused where nobody would watch the traffic that is asked for, or where it is not clear whose share is meant.
+    The share is of the slot that had the canary then. Refused where nobody would watch the traffic that is asked for.
     """
-    service, canary = closed.service, closed.canary
-    promoted = closed.outcome is Outcome.PROMOTED
-    if asked.slot is None:
-        live = canary if promoted else canary.other
-        raise Refused(
-            f"shift: no rollout of {service} is active, and {live} is live: say whose share it is, --slot blue or "
-            f"--slot green" + (f"; `canary rollback {service}` takes {closed.version} out" if promoted else "")
-        )
+    service, canary, pool, marker = closed.service, closed.canary, seen.pool, seen.marker
     share = _canary_share(closed, asked)
-    if share == (100 if promoted else 0):
+    live = {100: (canary,), 0: (canary.other,)}.get(share, tuple(Slot))
+    given = isinstance(pool, PoolReading) and pool.weights.share(canary) == share
+    if given and isinstance(marker, MarkerReading) and marker.live in live:
         return None
-    if promoted and share == 0:
+    if share == 0 and closed.outcome is Outcome.PROMOTED:
         return replace(asked, kind=CommandKind.ROLLBACK)
+    if isinstance(pool, Failed):
+        raise Refused(f"shift: no rollout of {service} is active, and the pool could not be read: {pool.detail}")
     raise Refused(
-        f"shift: no rollout of {service} is active, so nobody would watch {share} % for {canary}: "
-        f"`canary start {service}` begins one for the version that stands there, and --direct writes past Flex Canary"
+        f"shift: {canary} has {pool.weights.share(canary)} %, and no rollout of {service} is active, so nobody would "
+        f"watch {share} %: `canary start {service} VERSION --slot {canary}` begins one for the version that stands "
+        f"there, and `canary shift {service} {share} --slot {canary} --direct` writes past Flex Canary"
     )
 
 
@@ -207,13 +206,32 @@ def _promote(draft: Draft, said: str) -> None:
 
 
 def _may_be_raised(draft: Draft) -> None:
-    """Refused for harm, and while the pool does not hold what the rollout wants."""
-    rollout, pool = draft.rollout, draft.seen.pool
+    """Refused for harm, while nothing is written, and while pool or marker do not say what the rollout wants."""
+    rollout, pool, marker = draft.rollout, draft.seen.pool, draft.seen.marker
     if rollout.verdict is not None and rollout.verdict.kind is VerdictKind.HARMFUL:
         raise Refused(f"{rollout.id} is HARMFUL and is not promoted: {rollout.reason}")
-    read = isinstance(pool, PoolReading) and pool.weights == rollout.weights
-    if rollout.phase is Phase.STEP and not read:
+    if rollout.phase is not Phase.STEP:
+        return
+    _must_be_ours(draft)
+    if draft.seen.standing.off:
+        raise Refused(f"{rollout.id}: `canary off` is in force, no weight is written: `canary on` first, or --direct")
+    if not isinstance(pool, PoolReading) or pool.weights != rollout.weights:
         raise Refused(f"{rollout.id}: the pool does not hold what the rollout wants; adopt, reassert or wait first")
+    if not isinstance(marker, MarkerReading) or marker.live is not rollout.marker:
+        said = marker.live if isinstance(marker, MarkerReading) else f"nothing that can be read ({marker.detail})"
+        raise Refused(
+            f"{rollout.id}: {rollout.pin.marker} says {said}, the rollout wants {rollout.marker}; reassert or wait"
+        )
+
+
+def _must_be_ours(draft: Draft) -> None:
+    """Refused where the mode leaves the weights to people."""
+    rollout, mode = draft.rollout, draft.seen.standing.mode
+    if mode is not Mode.ACT:
+        raise Refused(
+            f"{rollout.id}: mode {mode} leaves the weights to people: `canary shift {rollout.service} SHARE --direct`, "
+            f"or `canary mode {rollout.service} act` first"
+        )
 
 
 def _adopt(draft: Draft, said: str) -> None:
@@ -243,10 +261,7 @@ def _reassert(draft: Draft, said: str) -> None:
         raise Refused(f"reassert: the pool could not be read: {pool.detail}")
     if rollout.hold is None or rollout.hold.reason is not HoldReason.DRIFT:
         raise Refused(f"reassert: {rollout.id} is not held for drift: {rollout.reason}")
-    # From now on what the person set is what we last knew: converge may replace it.
-    attempted = (*rollout.attempted, pool.weights.share(rollout.canary))
-    known = draft.seen.marker if isinstance(draft.seen.marker, MarkerReading) else rollout.marker_seen
-    draft.rollout = replace(rollout, attempted=attempted, marker_seen=known)
+    draft.take_as_known()
     draft.end_hold()
     draft.sentence = f"{said}: {rollout.share} % for {rollout.canary} again"
     draft.tell(NoticeKind.RECORD, draft.sentence)
@@ -256,20 +271,48 @@ def _shift(draft: Draft, asked: Command, said: str) -> None:
     """A share by a person's word: 0 aborts, 100 promotes, what lies between is judged anew from there."""
     rollout = draft.rollout
     share = _canary_share(rollout, asked)
-    if share == 0 and rollout.phase is not Phase.CLOSING:
+    if share == rollout.share and (share or rollout.phase is Phase.CLOSING) and _another_hand(draft) is None:
+        draft.sentence = f"{said}: {share} % for {rollout.canary} is so already" + _not_there_yet(draft)
+    elif share == 0:
         _event(draft, Event.ABORT, said)
-    elif share == rollout.share:
-        return  # it is so already, or on its way
+    elif share == 100 and rollout.share == 100:
+        raise Refused(f"{rollout.id}: the pool does not hold what the rollout wants; reassert first")
     elif share == 100:
         _promote(draft, said)
-    elif not possible(rollout.phase, Event.ADOPTED):
+    else:
+        _set_share(draft, share, said)
+
+
+def _another_hand(draft: Draft) -> int | None:
+    """The share that somebody else gave the canary; None = the pool holds what we know of, or cannot be read."""
+    rollout, pool = draft.rollout, draft.seen.pool
+    if isinstance(pool, Failed) or pool_is_ours(rollout, pool):
+        return None
+    return pool.weights.share(rollout.canary)
+
+
+def _not_there_yet(draft: Draft) -> str:
+    """What a share that is decided still waits for; "" = the pool gives it."""
+    rollout, pool = draft.rollout, draft.seen.pool
+    if isinstance(pool, Failed):
+        return f" what the rollout wants, but the pool could not be read: {pool.detail}"
+    has = pool.weights.share(rollout.canary)
+    return "" if has == rollout.share else f" decided; the pool still gives it {has} %"
+
+
+def _set_share(draft: Draft, share: int, said: str) -> None:
+    """Adopt a share from 1 to 99; a higher one than the pool gives is a raise, a lower one is always allowed."""
+    rollout = draft.rollout
+    if not possible(rollout.phase, Event.ADOPTED):
         raise Refused(
             f"shift: {rollout.id} is in phase {rollout.phase}, where nothing but 0 can be set; the gate comes first, "
             "and an end is an end"
         )
-    else:
-        if share > rollout.share:
-            _may_be_raised(draft)
-            draft.rollout = replace(rollout, raised_at=draft.now)
-        draft.adopted = share
-        draft.act(Event.ADOPTED, said)
+    _must_be_ours(draft)
+    theirs = _another_hand(draft)
+    if share > (rollout.share if theirs is None else theirs):
+        _may_be_raised(draft)
+        draft.rollout = replace(rollout, raised_at=draft.now)
+    draft.take_as_known()
+    draft.adopted = share
+    draft.act(Event.ADOPTED, said)

@@ -19,7 +19,7 @@ from rollouts.notice import Notice, NoticeKind
 from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Slot, Standing
 from rollouts.policy import Pin, ServicePolicy
 from rollouts.rollout import Announcement, Hold, HoldReason, Outcome, Phase, Rollout
-from rollouts.rule import Ruling, closing, in_place, rule, switched
+from rollouts.rule import Ruling, closing, in_place, pool_is_ours, rule, switched
 from rollouts.states import Event, move
 from rollouts.witness import counts, nearest_step, newly_settled, read_marker, read_pool, witness
 
@@ -273,6 +273,20 @@ class Draft:
             self.sentence = ruling.why
             self.rollout = replace(self.rollout, reason=ruling.why)
 
+    def take_as_known(self) -> None:
+        """What is in pool and marker now may be written over: a person who has seen it says what goes on."""
+        self.rollout = replace(self.rollout, **self._known())
+
+    def _known(self) -> dict[str, object]:
+        """The changes that make pool and marker, as seen now, what we last knew of them: no drift."""
+        rollout, pool, marker = self.rollout, self.seen.pool, self.seen.marker
+        changes: dict[str, object] = {}
+        if isinstance(pool, PoolReading) and not pool_is_ours(rollout, pool):
+            changes["attempted"] = (*rollout.attempted, pool.weights.share(rollout.canary))
+        if isinstance(marker, MarkerReading):
+            changes["marker_seen"] = marker
+        return changes
+
     def act(self, event: Event, why: str) -> None:
         """A person's event: it moves whatever the mode says of the controller's own moves."""
         self.end_hold(quietly=True)
@@ -323,6 +337,8 @@ class Draft:
             changes["outcome"] = outcome
             if ours and outcome is not Outcome.PROMOTED and rollout.phase is not Phase.GATE:
                 share, changes["marker"] = 0, rollout.baseline
+            if ours and outcome is not Outcome.PROMOTED and share == 0 and event is not Event.GATE_EXPIRED:
+                changes |= self._known()  # back to 0 from wherever another hand put it: harm and abort always win
         if phase is Phase.CLOSED:
             changes["closed_at"] = self.now
         if share != rollout.share and ours:
@@ -360,6 +376,7 @@ class Draft:
     def _sentence(self, event: Event, outcome: Outcome | None, share: int, why: str) -> str:
         rollout = self.rollout
         what = f"{rollout.service} {rollout.version}"
+        back = ". Share set to 0" if share == 0 and rollout.phase is not Phase.GATE else ""
         if event is Event.CARRIED_OUT:
             return rollout.ending
         if event is Event.SWITCHED:
@@ -370,13 +387,13 @@ class Draft:
             case Outcome.PROMOTED:
                 return f"{what} is promoted: {why}"
             case Outcome.ROLLED_BACK:
-                return f"{what} is rolled back: {why}. Share set to 0"
+                return f"{what} is rolled back: {why}{back}"
             case Outcome.REJECTED:
                 return f"{what} is rejected, it never got traffic: {why}"
             case Outcome.SUPERSEDED:
-                return f"{what} is superseded: {why}. Share set to 0"
+                return f"{what} is superseded: {why}{back}"
             case Outcome.ABORTED:
-                return f"{what} is aborted: {why}" + ("" if rollout.phase is Phase.GATE else ". Share set to 0")
+                return f"{what} is aborted: {why}{back}"
             case None:
                 return f"{what}: {rollout.share} -> {share} % for {rollout.canary}. {why}"
 

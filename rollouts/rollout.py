@@ -103,7 +103,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     ask_before_rollback: bool = False
     phase: Phase = Phase.GATE
     phase_since: float
-    step: int = 0  # index into pin.steps of the share being given
+    step: int = 0  # index into pin.steps of the last step that is not above the share; -1 = below the first
     outcome: Outcome | None = None  # decided when closing begins
     ending: str = ""  # the sentence that decided the end: what is said when it is carried out
     closed_at: float | None = None

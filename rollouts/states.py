@@ -28,7 +28,7 @@ class Event(StrEnum):
     EXPIRED = "expired"  # a limit whose policy says: back to 0
     NEW_VERSION = "new_version"  # on the canary slot
     ZEROED = "zeroed"  # a person set the canary's weight to 0
-    ADOPTED = "adopted"  # a person's weights, below 100, become the share
+    ADOPTED = "adopted"  # a share below 100 that a person set, in the pool or by `shift`
     PROMOTE = "promote"  # a person
     ROLL_BACK = "roll_back"  # a person
     ABORT = "abort"  # a person, or a pipeline that preempts

@@ -70,9 +70,12 @@ def _follow(rollout: Rollout, share: int, now: float) -> Rollout:
 
 
 def nearest_step(steps: tuple[int, ...], share: int) -> int:
-    """The index of the judged step that `share` stands for: the last one not above it, else the first."""
-    judged = [index for index, one in enumerate(steps[:-1]) if one <= share]
-    return judged[-1] if judged else 0
+    """The index of the judged step that `share` stands for: the last one not above it; -1 = it is below the first.
+
+    >>> [nearest_step((10, 50, 100), share) for share in (5, 10, 30, 70)]
+    [-1, 0, 0, 1]
+    """
+    return sum(one <= share for one in steps[:-1]) - 1
 
 
 def _probes(rollout: Rollout, seen: Observation) -> Rollout:

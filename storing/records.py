@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from rollouts import limits
 from rollouts.decision import Decision
-from rollouts.errors import Conflict, InvariantBroken
-from rollouts.rollout import Rollout
+from rollouts.errors import Conflict, InvariantBroken, Refused
+from rollouts.rollout import Phase, Rollout
 from storing import keys
 from storing.contract import ANY, Delete, Put
 from storing.entries import Active, DecisionRecord, Deployment, Harm, Head, SeenVersion, Stored
@@ -115,7 +115,7 @@ class Records(Series, Outbox, Leases, Orders):
         """Start a rollout. It takes the service's lease on its slot with it.
 
         Conflict when another rollout of the service is not closed, when its deployment id started one
-        already, or when somebody else wrote in between.
+        already, or when somebody else wrote in between. Refused when it brings traffic to a leased slot.
         """
         rollout = decision.rollout
         service = rollout.service
@@ -126,6 +126,12 @@ class Records(Series, Outbox, Leases, Orders):
         if earlier := self.deployment(service, rollout.deployment_id):
             raise Conflict(f"{service}: deployment {rollout.deployment_id!r} started {earlier} already")
         held = self.lease(service)
+        taken = held is not None and held.value.slot is rollout.baseline and held.value.holds(decision.at)
+        if held and taken and rollout.phase is Phase.CLOSING:
+            raise Refused(
+                f"{service}: {held.value.slot} is leased by {held.value.owner}, who may be deploying to it just now: "
+                f"no traffic goes there before it is announced or given back (target --release)"
+            )
         self.activate(service, rollout.pin.workspace)  # after the head was read: see the module's second order
         mark = Deployment(id=rollout.deployment_id, rollout=rollout.id, version=rollout.version, at=rollout.started_at)
         writes: list[Put | Delete] = [
