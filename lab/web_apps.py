@@ -27,6 +27,7 @@ class WebApp(msgspec.Struct, kw_only=True):
     flex: bool = True
     sku: str | None = None  # None = the answer leaves it out, as older api-versions do
     page: int = 50  # functions in one answer
+    elsewhere: str | None = None  # where it says the next page is; None = here
     functions: Mapping[str, str] = msgspec.field(default_factory=lambda: {"hello": HTTP, "health": HTTP})  # trigger
     settings: dict[str, str] = msgspec.field(default_factory=dict)
 
@@ -54,7 +55,7 @@ class WebApps:
                 first = int(url.query.get(SKIP, "0"))
                 last = first + app.page
                 found = _functions(words, list(app.functions.items())[first:last])
-                rest = str(url.update_query({SKIP: str(last)})) if last < len(app.functions) else None
+                rest = app.elsewhere or str(url.update_query({SKIP: str(last)})) if last < len(app.functions) else None
                 return {"value": found, "nextLink": rest}
             case ("POST", "/config/appsettings/list"):
                 kind = "Microsoft.Web/sites/config"

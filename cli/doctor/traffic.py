@@ -92,10 +92,24 @@ def _health(pin: Pin, slot: Slot, adapters: Adapters) -> str:
     base = gate.gateway_url if preview and gate.gateway_url else pin.slots[slot].url
     probe = adapters.prober.probe(base, gate.path, gate.timeout_seconds, preview=preview, slot=slot)
     if not probe.healthy:
-        raise Refused(f"{base}{gate.path}: {probe.detail}")
+        raise Refused(f"{base}{gate.path}: {probe.detail}{_admission(probe.detail, adapters, preview=preview)}")
     if probe.version is None:
         raise Refused(f"{base}{gate.path} tells no version: answer JSON with `version`, or the header x-version")
     return f"version {probe.version}"
+
+
+def _admission(detail: str, adapters: Adapters, *, preview: bool) -> str:
+    """What mends a 401 or 403 of a health URL; empty for anything else."""
+    if detail not in ("401", "403"):
+        return ""
+    if preview:
+        return ": set PREVIEW_KEY to the gateway's, the vault's secret canary-preview-key"
+    if adapters.settings.slot_audience is None:
+        return ": it wants a token: set SLOT_AUDIENCE as the function app has it (api://<client id>)"
+    return (
+        f": its authentication does not admit {adapters.object_id()}: run doctor as the function app, or add "
+        "this one to callerPrincipalIds (bicep/slot.bicep)"
+    )
 
 
 def _backends(pin: Pin) -> dict[Slot, str]:
