@@ -201,17 +201,22 @@ def _promote(draft: Draft, said: str) -> None:
     rollout = draft.rollout
     if not possible(rollout.phase, Event.PROMOTE):
         raise Refused(f"{rollout.id} is in phase {rollout.phase}: only a step or the watch can be promoted by hand")
-    _may_be_raised(draft)
+    _harmless(draft)
+    if rollout.phase is Phase.STEP:
+        _undisturbed(draft)
     draft.act(Event.PROMOTE, said)
 
 
-def _may_be_raised(draft: Draft) -> None:
-    """Refused for harm, while nothing is written, and while pool or marker do not say what the rollout wants."""
-    rollout, pool, marker = draft.rollout, draft.seen.pool, draft.seen.marker
+def _harmless(draft: Draft) -> None:
+    """Refused for harm: a harmful version gains no share by anybody's word."""
+    rollout = draft.rollout
     if rollout.verdict is not None and rollout.verdict.kind is VerdictKind.HARMFUL:
-        raise Refused(f"{rollout.id} is HARMFUL and is not promoted: {rollout.reason}")
-    if rollout.phase is not Phase.STEP:
-        return
+        raise Refused(f"{rollout.id} is HARMFUL and gets no more than its {rollout.share} %: {rollout.reason}")
+
+
+def _undisturbed(draft: Draft) -> None:
+    """Refused while nothing of ours is written, and while pool or marker do not say what the rollout wants."""
+    rollout, pool, marker = draft.rollout, draft.seen.pool, draft.seen.marker
     _must_be_ours(draft)
     if draft.seen.standing.off:
         raise Refused(f"{rollout.id}: `canary off` is in force, no weight is written: `canary on` first, or --direct")
@@ -251,6 +256,8 @@ def _adopt(draft: Draft, said: str) -> None:
         )
     if not possible(rollout.phase, Event.ADOPTED):
         raise Refused(f"adopt: {rollout.id} is in phase {rollout.phase}; `canary reassert` or `canary abort`")
+    if share > rollout.share:
+        _harmless(draft)
     draft.adopted = share
     draft.act(Event.ADOPTED, said)
 
@@ -310,8 +317,10 @@ def _set_share(draft: Draft, share: int, said: str) -> None:
         )
     _must_be_ours(draft)
     theirs = _another_hand(draft)
+    if share > rollout.share:
+        _harmless(draft)
     if share > (rollout.share if theirs is None else theirs):
-        _may_be_raised(draft)
+        _undisturbed(draft)
         draft.rollout = replace(rollout, raised_at=draft.now)
     draft.take_as_known()
     draft.adopted = share

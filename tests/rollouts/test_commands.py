@@ -1,0 +1,248 @@
+"""Commands of people: every command in every phase, under whatever is seen of the world, decides or is refused."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from analyzers.judge.verdict import Verdict, VerdictKind
+from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline, shift_after
+from rollouts.decide import wants_write
+from rollouts.decision import Decision
+from rollouts.errors import Refused
+from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Slot, Standing, Weights
+from rollouts.rollout import Outcome, Phase, Rollout
+from rollouts.rule import drift
+from rollouts.states import TABLE
+from tests.storing.examples import START, rollout
+
+NOW = START + 60
+SHARES = (0, 5, 10, 30, 50, 70, 99, 100)
+HARMFUL = Verdict(
+    kind=VerdictKind.HARMFUL, indicators=(), alpha=0.01, beta=0.01, looks=9, step_looks=9, share=10, one_sample=False
+)
+
+
+def reading(share: int) -> PoolReading:
+    return PoolReading(weights=Weights.of(Slot.GREEN, share), etag="1")
+
+
+def marker(live: Slot) -> MarkerReading:
+    return MarkerReading(live=live, etag="1")
+
+
+def standing_at(phase: Phase, share: int, live: Slot, **changes: Any) -> Rollout:
+    return rollout(
+        phase=phase,
+        share=share,
+        marker=live,
+        step={0: 0, 10: 0, 50: 1}.get(share, 2),
+        pool_seen=reading(share),
+        marker_seen=marker(live),
+        **changes,
+    )
+
+
+ROLLOUTS = {
+    "gate": standing_at(Phase.GATE, 0, Slot.BLUE),
+    "step 10": standing_at(Phase.STEP, 10, Slot.BLUE),
+    "step 50": standing_at(Phase.STEP, 50, Slot.BLUE),
+    "step 50, suspected in the watch": standing_at(Phase.STEP, 50, Slot.GREEN),
+    "switch": standing_at(Phase.SWITCH, 100, Slot.GREEN),
+    "watch": standing_at(Phase.WATCH, 100, Slot.GREEN),
+    "rolling back": standing_at(Phase.CLOSING, 0, Slot.BLUE, outcome=Outcome.ROLLED_BACK),
+    "promoting": standing_at(Phase.CLOSING, 100, Slot.GREEN, outcome=Outcome.PROMOTED),
+    "rolled back": standing_at(Phase.CLOSED, 0, Slot.BLUE, outcome=Outcome.ROLLED_BACK),
+    "promoted": standing_at(Phase.CLOSED, 100, Slot.GREEN, outcome=Outcome.PROMOTED),
+}
+COMMANDS = [Command(kind=kind, actor="ada") for kind in CommandKind if kind is not CommandKind.SHIFT] + [
+    Command(kind=CommandKind.SHIFT, actor="ada", share=share) for share in SHARES
+]
+LOWERING = (CommandKind.ABORT, CommandKind.ROLLBACK)
+MAY_BE_SHIFTED = (Phase.STEP, Phase.SWITCH, Phase.WATCH)
+
+
+def worlds() -> Iterator[Observation]:
+    """Every pool, marker, mode and switch."""
+    pools = [*map(reading, (0, 5, 10, 30, 50, 100)), Failed(what="pool", detail="no answer")]
+    markers = [marker(Slot.BLUE), marker(Slot.GREEN), Failed(what="marker", detail="it says teal")]
+    for pool, live, mode, off in itertools.product(pools, markers, Mode, (False, True)):
+        yield Observation(
+            pool=pool, marker=live, telemetry=None, probes={}, standing=Standing(mode=mode, off=off, channels=("team",))
+        )
+
+
+def tried(before: Rollout, asked: Command, seen: Observation) -> Decision | str:
+    """What is decided, or the reason why not."""
+    try:
+        return command(before, asked, seen, NOW)
+    except Refused as refused:
+        return str(refused)
+
+
+def named(asked: Command) -> str:
+    return asked.kind if asked.share is None else f"{asked.kind} {asked.share}"
+
+
+def given(before: Rollout, seen: Observation) -> int:
+    """The share that the canary has, as far as it was read."""
+    return seen.pool.weights.share(Slot.GREEN) if isinstance(seen.pool, PoolReading) else before.share
+
+
+def undisturbed(before: Rollout, seen: Observation) -> bool:
+    """Pool and marker were read and are as the rollout wants them, and are ours to write."""
+    return (
+        isinstance(seen.pool, PoolReading)
+        and isinstance(seen.marker, MarkerReading)
+        and (seen.pool.weights, seen.marker.live) == (before.weights, before.marker)
+        and seen.standing == Standing(mode=Mode.ACT, channels=("team",))
+    )
+
+
+@pytest.mark.parametrize("asked", COMMANDS, ids=named)
+@pytest.mark.parametrize("name", ROLLOUTS)
+def test_every_command_in_every_phase_decides_or_says_why_not(name: str, asked: Command) -> None:
+    """The phase moves by the table alone, nobody gains share on harm or past another hand, weights stay in 0..100."""
+    for verdict, seen in itertools.product((None, HARMFUL), worlds()):
+        before = replace(ROLLOUTS[name], verdict=verdict)
+        after = tried(before, asked, seen)
+        if isinstance(after, str):
+            assert before.id in after or asked.kind in after, "a refusal names what it is about"
+            continue
+        assert before.phase is not Phase.CLOSED
+        moves = {phase for phase, _ in TABLE[before.phase].values()} | {before.phase}
+        assert after.rollout.phase in moves
+        if after.rollout.share > before.share:
+            assert verdict is None, "a harmful version never gains share"
+        if after.rollout.share > max(before.share, given(before, seen)):
+            assert undisturbed(before, seen)
+        if after.rollout.phase is Phase.CLOSING and asked.kind in LOWERING and seen.standing.mode is Mode.ACT:
+            assert (after.rollout.share, after.rollout.marker) == (0, Slot.BLUE)
+
+
+@pytest.mark.parametrize("name", [one for one in ROLLOUTS if ROLLOUTS[one].phase is not Phase.CLOSED])
+def test_abort_is_never_refused_and_is_carried_out_past_another_hand(name: str) -> None:
+    """What was seen when it was said stands in nobody's way."""
+    for verdict, seen in itertools.product((None, HARMFUL), worlds()):
+        before = replace(ROLLOUTS[name], verdict=verdict)
+        after = tried(before, Command(kind=CommandKind.ABORT, actor="ada"), seen)
+        assert isinstance(after, Decision), after
+        assert drift(after.rollout, seen) is None
+        there = isinstance(seen.pool, PoolReading) and seen.pool.weights == after.rollout.weights
+        if seen.standing.mode is Mode.ACT and not seen.standing.off and not there:
+            assert wants_write(after.rollout, seen.standing, seen.pool, seen.marker)
+
+
+@pytest.mark.parametrize("name", [one for one in ROLLOUTS if ROLLOUTS[one].phase is not Phase.CLOSED])
+def test_shift_to_0_is_abort_and_to_100_is_promote(name: str) -> None:
+    """The same decision, but for the word; where that share is given already, nothing."""
+    before = ROLLOUTS[name]
+    for seen in worlds():
+        for share, kind in ((0, CommandKind.ABORT), (100, CommandKind.PROMOTE)):
+            shifted = tried(before, Command(kind=CommandKind.SHIFT, actor="ada", share=share), seen)
+            same = tried(before, Command(kind=kind, actor="ada"), seen)
+            if isinstance(shifted, Decision) and not shifted.recorded:
+                assert before.share == share
+                assert "is so already" in shifted.sentence
+            elif before.share == 100 == share:
+                assert isinstance(shifted, str), "promote would end the watch: 100 does not"
+            elif isinstance(shifted, str):
+                assert shifted == same
+            else:
+                assert isinstance(same, Decision)
+                assert shifted.sentence == same.sentence.replace(f"{kind} by ada", "shift by ada")
+                assert (shifted.rollout.phase, shifted.rollout.outcome, shifted.rollout.share) == (
+                    same.rollout.phase,
+                    same.rollout.outcome,
+                    same.rollout.share,
+                )
+
+
+@pytest.mark.parametrize("share", range(1, 100))
+@pytest.mark.parametrize("name", [one for one in ROLLOUTS if ROLLOUTS[one].phase in MAY_BE_SHIFTED])
+def test_a_lower_share_is_always_allowed_and_a_higher_one_only_undisturbed(name: str, share: int) -> None:
+    """From what the pool gives: it is what users have."""
+    asked = Command(kind=CommandKind.SHIFT, actor="ada", share=share)
+    for verdict, seen in itertools.product((None, HARMFUL), worlds()):
+        before = replace(ROLLOUTS[name], verdict=verdict)
+        after = tried(before, asked, seen)
+        has = given(before, seen)
+        if seen.standing.mode is not Mode.ACT:
+            assert isinstance(after, str) or not after.recorded
+        elif share > before.share and verdict is not None:
+            assert isinstance(after, str)
+            assert "HARMFUL" in after
+        elif share < has or share == has == before.share:
+            assert isinstance(after, Decision), after
+            assert after.rollout.share == share
+            assert after.rollout.phase is Phase.STEP
+            assert drift(after.rollout, seen) is None or not after.recorded
+        elif share > has:
+            assert isinstance(after, str) or undisturbed(before, seen)
+
+
+@pytest.mark.parametrize("share", range(1, 100))
+def test_the_next_step_is_the_first_one_above(share: int) -> None:
+    """And said again it changes nothing."""
+    before = replace(ROLLOUTS["watch"], phase=Phase.WATCH)
+    seen = Observation(
+        pool=reading(100), marker=marker(Slot.GREEN), telemetry=None, probes={}, standing=Standing(mode=Mode.ACT)
+    )
+    asked = Command(kind=CommandKind.SHIFT, actor="ada", share=share)
+    after = command(before, asked, seen, NOW).rollout
+    assert after.pin.steps[after.step + 1] == next(one for one in after.pin.steps if one > share)
+    again = command(after, asked, seen, NOW + 1)
+    assert (again.rollout, again.recorded) == (after, False)
+    assert f"{share} % for green is so already decided; the pool still gives it 100 %" in again.sentence
+    assert again.sentence.startswith("shift by ada: ")
+
+
+@pytest.mark.parametrize("slot", [None, *Slot])
+@pytest.mark.parametrize("share", SHARES)
+@pytest.mark.parametrize("name", ["promoted", "rolled back"])
+def test_after_the_end_a_shift_is_so_already_or_the_rollback_or_refused(
+    name: str, share: int, slot: Slot | None
+) -> None:
+    """Never a share that nobody would watch; so already is what was read."""
+    before = ROLLOUTS[name]
+    asked = Command(kind=CommandKind.SHIFT, actor="ada", reason="numbers", share=share, slot=slot)
+    canary = 100 - share if slot is Slot.BLUE else share
+    for seen in worlds():
+        live = {0: Slot.BLUE, 100: Slot.GREEN}.get(canary)
+        is_so = isinstance(seen.pool, PoolReading) and seen.pool.weights.share(Slot.GREEN) == canary
+        is_so = is_so and isinstance(seen.marker, MarkerReading) and live in (None, seen.marker.live)
+        try:
+            instead = shift_after(before, asked, seen)
+        except Refused as refused:
+            assert not is_so
+            assert "no rollout of checkout is active" in str(refused)
+            continue
+        if instead is None:
+            assert is_so
+        else:
+            assert (instead.kind, instead.actor, instead.reason) == (CommandKind.ROLLBACK, "ada", "numbers")
+            assert (name, canary) == ("promoted", 0)
+
+
+def test_a_rollback_after_the_end_starts_from_wherever_the_weights_are() -> None:
+    """Another hand since the promotion does not keep the old version from coming back."""
+    asked = Command(kind=CommandKind.ROLLBACK, actor="ada")
+    record = return_to_baseline(ROLLOUTS["promoted"], asked, "checkout-20261124T053000-ffffff", NOW)
+    for seen in worlds():
+        if seen.standing.mode is Mode.ACT:
+            after = begin_return(record, asked, seen, NOW).rollout
+            assert (after.share, after.marker, after.outcome) == (0, Slot.BLUE, Outcome.ROLLED_BACK)
+            assert drift(after, seen) is None
+
+
+def test_a_share_outside_of_0_to_100_or_none_is_refused() -> None:
+    """Also after the end."""
+    seen = next(worlds())
+    for share in (None, -1, 101):
+        asked = Command(kind=CommandKind.SHIFT, actor="ada", share=share)
+        with pytest.raises(Refused, match=f"share is {share}: give a whole number from 0 to 100"):
+            command(ROLLOUTS["step 10"], asked, seen, NOW)
+        with pytest.raises(Refused, match="from 0 to 100"):
+            shift_after(ROLLOUTS["promoted"], asked, seen)
