@@ -14,8 +14,8 @@ if [ "$(cat "$tools/wanted" 2>/dev/null || true)" != "$wanted" ]; then
   echo "bicep/check.sh: making $tools (once)"
   rm -rf "$tools"
   "$python" -m venv "$tools"
-  "$tools/bin/python" -m pip install --quiet --disable-pip-version-check "checkov==3.3.30"
-  "$tools/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "pycep-parser==0.7.1"
+  "$tools/bin/python" -m pip install -qq --disable-pip-version-check "checkov==3.3.30"
+  "$tools/bin/python" -m pip install -qq --disable-pip-version-check --no-deps "pycep-parser==0.7.1"
   echo "$wanted" >"$tools/wanted"
 fi
 

@@ -31,7 +31,7 @@ param apiManagementName string = ''
 @description('Resource group of the adopted API Management service; empty for this deployment\'s own.')
 param apiManagementResourceGroup string = ''
 
-@description('Tier of a new API Management service. Every tier named here has weighted backend pools.')
+@description('Tier of a new API Management service. Every tier named here has weighted backend pools, and the pinned API version can make it (PremiumV2 it cannot: adopt one).')
 @allowed([
   'Consumption'
   'Developer'
@@ -40,7 +40,6 @@ param apiManagementResourceGroup string = ''
   'Standard'
   'StandardV2'
   'Premium'
-  'PremiumV2'
 ])
 param apiManagementSku string = 'BasicV2'
 

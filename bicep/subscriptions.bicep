@@ -33,6 +33,10 @@ var retryPolicy = {
   eventTimeToLiveInMinutes: 1440
 }
 
+// Resource Manager looks at the name of a resource that it does not deploy, too: it may not begin with nothing.
+var packagesName = empty(storageTopicName) ? 'none' : storageTopicName
+var writesName = empty(resourcesTopicName) ? 'none' : resourcesTopicName
+
 resource site 'Microsoft.Web/sites@2024-04-01' existing = {
   name: analyzerName
 }
@@ -55,11 +59,11 @@ resource incoming 'Microsoft.EventGrid/topics@2025-02-15' existing = {
 }
 
 resource packages 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = {
-  name: storageTopicName
+  name: packagesName
 }
 
 resource writes 'Microsoft.EventGrid/systemTopics@2025-02-15' existing = {
-  name: resourcesTopicName
+  name: writesName
 }
 
 resource announcements 'Microsoft.EventGrid/topics/eventSubscriptions@2025-02-15' = {

@@ -9,7 +9,7 @@ param location string
 @description('Tags of the service.')
 param tags object
 
-@description('Tier. Every tier named here has weighted backend pools.')
+@description('Tier. Every tier named here has weighted backend pools, and the pinned API version can make it (PremiumV2 it cannot: adopt one).')
 @allowed([
   'Consumption'
   'Developer'
@@ -18,7 +18,6 @@ param tags object
   'Standard'
   'StandardV2'
   'Premium'
-  'PremiumV2'
 ])
 param sku string
 

@@ -52,12 +52,16 @@ def text_of(node: Node) -> str:
     return (node.text or b"").decode()
 
 
+def parsed(name: str, text: str) -> Source:
+    """A text as if it were the file of this name."""
+    tree = Parser(Language(tree_sitter_bicep.language())).parse(text.encode()).root_node
+    return Source(name, text, BicepParser().parse(text=text), tree)
+
+
 @functools.cache
 def source(name: str) -> Source:
     """One file by its path below bicep/."""
-    text = (BICEP / name).read_text()
-    tree = Parser(Language(tree_sitter_bicep.language())).parse(text.encode()).root_node
-    return Source(name, text, BicepParser().parse(text=text), tree)
+    return parsed(name, (BICEP / name).read_text())
 
 
 @functools.cache

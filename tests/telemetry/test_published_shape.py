@@ -1,7 +1,7 @@
 """Every query that is sent is the published REST definition's, and so is every answer of the stand-in.
 
 Source: Azure REST API specifications (github.com/Azure/azure-rest-api-specs, MIT licence), specification/
-operationalinsights/data-plane/Microsoft.OperationalInsights/stable/v1/OperationalInsights.json, operation Query_Post:
+operationalinsights/data-plane, Microsoft.OperationalInsights v1, OperationalInsights.json, operation Query_Post:
 the part that Flex Canary uses, as JSON Schema. Cells of a row are JSON values of the column's type; the definition
 calls them strings, the service's documentation shows numbers and booleans. `Prefer` is from that documentation, too.
 """
