@@ -29,6 +29,7 @@ class WebApp(msgspec.Struct, kw_only=True):
     page: int = 50  # functions in one answer
     elsewhere: str | None = None  # where it says the next page is; None = here
     functions: Mapping[str, str] = msgspec.field(default_factory=lambda: {"hello": HTTP, "health": HTTP})  # trigger
+    disabled: frozenset[str] = frozenset()  # names of functions
     settings: dict[str, str] = msgspec.field(default_factory=dict)
 
 
@@ -54,7 +55,7 @@ class WebApps:
             case ("GET", "/functions"):
                 first = int(url.query.get(SKIP, "0"))
                 last = first + app.page
-                found = _functions(words, list(app.functions.items())[first:last])
+                found = _functions(words, list(app.functions.items())[first:last], app.disabled)
                 rest = app.elsewhere or str(url.update_query({SKIP: str(last)})) if last < len(app.functions) else None
                 return {"value": found, "nextLink": rest}
             case ("POST", "/config/appsettings/list"):
@@ -78,7 +79,9 @@ def _shown(words: Mapping[str, str], app: WebApp) -> dict[str, Any]:
     }
 
 
-def _functions(words: Mapping[str, str], functions: Iterable[tuple[str, str]]) -> list[dict[str, Any]]:
+def _functions(
+    words: Mapping[str, str], functions: Iterable[tuple[str, str]], disabled: frozenset[str]
+) -> list[dict[str, Any]]:
     return [
         {
             "id": f"{words['site']}/functions/{name}",
@@ -87,7 +90,7 @@ def _functions(words: Mapping[str, str], functions: Iterable[tuple[str, str]]) -
             "properties": {
                 "name": name,
                 "language": "python",
-                "isDisabled": False,
+                "isDisabled": name in disabled,
                 "config": {
                     "name": name,
                     "scriptFile": "function_app.py",

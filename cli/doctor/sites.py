@@ -51,6 +51,11 @@ class Both:
     def triggers(self, non_http: str) -> str:
         """HTTP only, or known about."""
         found = self._of_both(self._resources.triggers, "Reader")
+        if empty := [slot for slot, one in found.items() if not one]:
+            raise Refused(
+                f"{' and '.join(empty)} lists no function: nothing is deployed there, or its triggers were not "
+                "synchronised (deploy again, or restart the app)"
+            )
         others = {
             slot: [f"{name} ({kind})" for name, kind in sorted(one.items()) if kind.lower() != HTTP]
             for slot, one in found.items()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -340,6 +341,18 @@ def test_a_pool_that_somebody_else_writes_is_not_overwritten(ward: Ward, canary:
     assert ward.arm.weights(pool) == weights
 
 
+def test_a_pool_that_changes_right_after_is_told(ward: Ward, canary: Canary) -> None:
+    """What is read back is compared with what was there."""
+    pool = f"{APIM}/backends/green-blue-pool"
+
+    def then() -> None:
+        change = partial(ward.arm.set_weights, pool, {"blue-backend": 70, "green-backend": 30})
+        ward.arm.break_with(Fault(kind=Break.MEDDLE, method="GET", path=pool, times=1, meddle=change))
+
+    ward.arm.break_with(Fault(kind=Break.MEDDLE, method="PUT", times=1, meddle=then))
+    assert "held blue 100 / green 0 and now holds blue 70 / green 30" in bad(canary)["pool write"]
+
+
 @pytest.mark.parametrize(("tier", "told"), [("Consumption", None), ("PremiumV2", None), ("Bronze", "Bronze is not")])
 def test_a_tier_without_pools_is_bad(ward: Ward, canary: Canary, tier: str, told: str | None) -> None:
     ward.arm.tier = tier
@@ -407,6 +420,14 @@ def test_other_triggers_are_refused_until_the_policy_accepts_them(ward: Ward, ca
     assert "accepted (non_http): green: pay" in canary("doctor").stdout
 
 
+def test_a_function_that_is_switched_off_does_not_count_and_none_at_all_is_bad(ward: Ward, canary: Canary) -> None:
+    app = ward.arm.web_apps.site(f"{SITE}green", WebApp(functions={"hello": HTTP, "sweep": "timerTrigger"}))
+    app.disabled = frozenset({"sweep"})
+    assert "triggers" not in bad(canary)
+    app.functions = {}
+    assert "green lists no function" in bad(canary)["triggers"]
+
+
 def test_functions_are_read_to_the_last_page(ward: Ward, canary: Canary) -> None:
     """And no page elsewhere gets the token."""
     app = ward.arm.web_apps.site(f"{SITE}green", WebApp(page=1))
@@ -422,6 +443,20 @@ def test_settings_that_differ_are_named_and_never_shown(ward: Ward, canary: Cana
     found = bad(canary)["settings"]
     assert "differ: PAYMENT_KEY; in one slot only: FAIL_PERCENT" in found
     assert "s3cret" not in canary("doctor").output
+
+
+def test_settings_that_belong_to_one_slot_may_differ(ward: Ward, canary: Canary) -> None:
+    """Colour, version, identities, the host's own storage, and what Azure writes."""
+    names = (
+        *("SLOT_NAME", "APP_VERSION", "AZURE_CLIENT_ID", "APPLICATIONINSIGHTS_AUTHENTICATION_STRING"),
+        *("AzureWebJobsStorage", "AzureWebJobsStorage__blobServiceUri", "AzureWebJobsStorage__clientId"),
+        *("DEPLOYMENT_STORAGE_CONNECTION_STRING", "WEBSITE_CLOUD_ROLENAME", "WEBSITE_INSTANCE_ID"),
+    )
+    for slot in ("blue", "green"):
+        ward.arm.web_apps.site(f"{SITE}{slot}").settings = {name: f"{slot}-{name}" for name in names}
+    assert bad(canary) == {}
+    ward.arm.web_apps.site(f"{SITE}green").settings["APPLICATIONINSIGHTS_CONNECTION_STRING"] = "elsewhere"
+    assert "APPLICATIONINSIGHTS_CONNECTION_STRING" in bad(canary)["settings"]
 
 
 @pytest.mark.parametrize(
