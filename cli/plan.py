@@ -1,20 +1,23 @@
 """`canary plan`: how long will each step of a policy take at this traffic, and what can never be proven?"""
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
 
-from analyzers.judge import Indicator, IndicatorKind, Role, Row, Rows
+from analyzers.judge import Indicator, IndicatorKind
 from analyzers.judge.counts import CountsError
 from analyzers.judge.power import INTERVALS_MAX, Plan, Waiting
 from analyzers.judge.power import plan as simulated
+from cli.adapters import Adapters
 from cli.check import read_policy
 from cli.ending import BadInput, ends
+from cli.measured import Traffic, from_rollout, from_workspace
 from cli.options import AsJson, PolicyFile, Url, rollout_id, service_name
-from cli.remote import Answer, Remote
+from cli.remote import Remote
 from cli.replay import service_of
 from cli.screen import Screen
 from controller.views import plain
@@ -30,14 +33,6 @@ ASSUMED_RATE = 0.01
 WIDER = (1.5, 2.0, 3.0, 5.0, 10.0)
 LARGER = (20, 25, 50)
 POINTS_MOST = 0.1  # ten points: nobody means more
-
-
-class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests a minute of both slots, and the baseline's rate of bad ones."""
-
-    rpm: float
-    rates: Mapping[str, float]  # fraction, per indicator
-    assumed: tuple[str, ...] = ()  # indicators whose rate nobody gave
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,6 +65,10 @@ def plan(
         str | None,
         typer.Option("--like", metavar="ROLLOUT", help="Traffic as measured before this rollout.", callback=rollout_id),
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Traffic of the live slot now, as its workspace shows it (your own rights)."),
+    ] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -79,8 +78,7 @@ def plan(
     given = dict(_given(one, chosen.pin) for one in rate or [])
     if errors is not None:
         given.setdefault("failures", _percent("--errors", errors))
-    measured = _measured(Remote(url).get("rollouts", like, "counts"), chosen.pin) if like else None
-    traffic = _traffic(chosen.pin, rpm, given, measured)
+    traffic = _traffic(chosen.pin, rpm, given, _measured(chosen.pin, like, url, measure=measure))
     try:
         steps = tuple(steps_of(chosen.pin, traffic))
     except CountsError as error:
@@ -186,7 +184,9 @@ def _in(pin: Pin, found: Waiting) -> str:
 def _traffic(pin: Pin, rpm: float | None, given: Mapping[str, float], measured: Traffic | None) -> Traffic:
     rpm = rpm if rpm is not None else measured.rpm if measured is not None else None
     if rpm is None:
-        raise BadInput("how much traffic is there? Write --rpm with requests a minute, or --like with a rollout's id")
+        raise BadInput(
+            "how much traffic is there? Write --rpm with requests a minute, --like with a rollout's id, or --measure"
+        )
     if not 0 < rpm < 1e8:
         raise BadInput(f"--rpm is {rpm:g}: write requests a minute, above 0 and below 100,000,000")
     rates, assumed = {}, []
@@ -218,26 +218,13 @@ def _percent(option: str, text: str) -> float:
         raise BadInput(f"{option}: got {text[:40]}: {unfit}") from unfit
 
 
-def _measured(answer: Answer, pin: Pin) -> Traffic:
-    """What the baseline did before a stored rollout, while it had all of the traffic."""
-    try:
-        indicators = msgspec.convert(answer.get("indicators"), list[Indicator])
-        rows = Rows.of(msgspec.convert(answer.get("history", []), list[Row]), len(indicators))
-        seconds = int(msgspec.convert(answer.get("counted"), dict[str, Any])["interval_seconds"])
-    except (msgspec.ValidationError, CountsError, KeyError) as error:
-        raise BadInput(f"the function app's counts are not those of this version of canary: {error}") from error
-    baseline = [row for row in rows.list() if row.role is Role.BASELINE]
-    stored = sum(row.rows for row in baseline)
-    if not stored:
-        raise BadInput(f"rollout {answer.get('rollout')} has no history: write --rpm and --errors")
-    intervals = len({row.interval for row in baseline})
-    names = {one.name for one in pin.indicators}
-    rates = {
-        one.name: sum(row.bad[number] for row in baseline) / stored
-        for number, one in enumerate(indicators)
-        if one.name in names
-    }
-    return Traffic(rpm=stored / intervals * 60 / seconds, rates=rates)
+def _measured(pin: Pin, like: str | None, url: str | None, *, measure: bool) -> Traffic | None:
+    """What a stored rollout or the workspace shows; None when neither was asked."""
+    if like is not None and measure:
+        raise BadInput("--like and --measure both say what the traffic is: give one of them")
+    if like is not None:
+        return from_rollout(Remote(url).get("rollouts", like, "counts"), pin)
+    return from_workspace(pin, Adapters(), time.time()) if measure else None
 
 
 # What is shown

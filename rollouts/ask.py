@@ -6,6 +6,7 @@ import msgspec
 
 from analyzers.judge.indicators import IndicatorKind
 from rollouts.observation import Scope
+from rollouts.policy import Pin
 from rollouts.rollout import Phase, Rollout
 
 DAY = 86_400
@@ -63,7 +64,7 @@ def questions(rollout: Rollout, now: float) -> Questions:
         thresholds_ms=rollout.thresholds_ms,
         critical_operations=pin.critical_operations,
         operations=pin.operations,
-        excluded_routes=_excluded(rollout),
+        excluded_routes=excluded_routes(pin),
         cold_seconds=pin.cold_seconds,
         instances={name: seen for name, seen in rollout.instances.items() if seen < since},
     )
@@ -87,8 +88,7 @@ def _yesterday(rollout: Rollout, scope: Scope) -> Scope:
     return msgspec.structs.replace(scope, since=start, until=ceil(start + lasts, pin.interval_seconds), instances={})
 
 
-def _excluded(rollout: Rollout) -> tuple[str, ...]:
+def excluded_routes(pin: Pin) -> tuple[str, ...]:
     """Routes that are never judged: the gate's, the warm-up's and the policy's."""
-    gate = rollout.pin.gate
-    own = [gate.path] + ([gate.warm_up_path] if gate.warm_up_path else [])
-    return tuple(dict.fromkeys([*own, *rollout.pin.excluded_routes]))
+    own = [pin.gate.path] + ([pin.gate.warm_up_path] if pin.gate.warm_up_path else [])
+    return tuple(dict.fromkeys([*own, *pin.excluded_routes]))
