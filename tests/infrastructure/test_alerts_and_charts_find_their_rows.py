@@ -140,17 +140,22 @@ def test_charts_read_the_decisions_as_they_are_logged() -> None:
 
 
 def test_charts_of_the_slots_count_requests_not_rows() -> None:
-    """ItemCount of each row; rows without a URL are timers and queues."""
+    """ItemCount of each row; rows without a URL are timers and queues, and the analyzer's probes are not requests."""
     minute = ago(3).replace(second=5)
     rows = [
         (minute, "blue", True, "200", "https://x/a", 8, 100.0),
         (minute, "blue", True, "500", "https://x/a", 2, 900.0),
         (minute, "green", False, "200", "https://x/a", 1, 50.0),
         (minute, "green", False, "200", "", 100, 1.0),
+        (minute, "green", True, "200", "https://x/api/health?deep=1", 100, 1.0),
+        (minute, "green", True, "200", "https://x/api/warmup", 100, 1.0),
+        (minute, "red", True, "200", "https://x/api/healthcare", 1, 7.0),
     ]
     percent = {row["AppRoleName"]: row["percent"] for row in ask("errors", requests=rows)}
-    assert percent == {"blue": 20.0, "green": 100.0}
-    assert {row["AppRoleName"] for row in ask("p95", requests=rows)} == {"blue", "green"}
+    assert percent == {"blue": 20.0, "green": 100.0, "red": 0.0}
+    slow = {row["AppRoleName"]: row["p95_ms"] for row in ask("p95", requests=rows)}
+    assert slow.keys() == {"blue", "green", "red"}
+    assert (slow["green"], slow["red"]) == (50.0, 7.0)
 
 
 def test_every_query_is_asked_here_and_used_in_bicep() -> None:
