@@ -58,6 +58,16 @@ def test_a_lease_that_is_over_is_nobodys(records: Records) -> None:
     assert not records.release_lease("checkout", "pipeline 8", START + 600)
 
 
+def test_a_rollback_brings_no_traffic_to_a_leased_slot(records: Records) -> None:
+    """Somebody may be deploying to the old slot just now; a lease that is over stands in nobody's way."""
+    records.take_lease("checkout", "pipeline 7", Slot.BLUE, START + 600, START)
+    back = rollout(phase=Phase.CLOSING, outcome=Outcome.ROLLED_BACK)
+    with pytest.raises(Refused, match="blue is leased by pipeline 7"):
+        records.create(decision(back, START + 60))
+    assert records.newest("checkout") is None
+    assert records.create(decision(back, START + 600)).value == back
+
+
 def test_a_slot_with_traffic_is_not_leased(records: Records) -> None:
     stored = records.create(decision(rollout()))
     stored = records.save(stored, next_of(stored.value, phase=Phase.STEP, share=10))

@@ -1,0 +1,110 @@
+"""What the HTTP API answers to people and pipelines: status, sentence, when to ask again, and who ticks now."""
+
+import json
+from typing import Any
+
+import pytest
+
+from controller import api
+from controller.requests import Who, release, target
+from lab.simulation import Simulation
+from rollouts.errors import Misconfigured, Unavailable
+from rollouts.observation import Slot
+from rollouts.rollout import Outcome
+from tests.simulation.test_scenarios import LONG, ends
+
+
+def post(
+    simulation: Simulation, path: str, *, principal: str | None = None, **body: Any
+) -> tuple[int, dict[str, Any], tuple[str, ...]]:
+    """Status, JSON and the services that tick, of a POST to services/checkout/{path}."""
+    asked = api.Request(
+        params={"service": "checkout", "command": path},
+        query={},
+        body=json.dumps({"actor": "ada", "reason": "numbers"} | body).encode(),
+        principal=principal,
+    )
+    work = {"target": api.target, "release": api.release}.get(path, api.command)
+    answer = api.handled(work, lambda: simulation.world, asked)
+    return answer.status, json.loads(answer.body), answer.wake
+
+
+def test_a_shift_is_said_and_carried_out_by_the_tick_that_it_wakes(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+    status, answer, wake = post(simulation, "shift", share=30, principal="ada@contoso.com")
+    assert (status, wake) == (200, ("checkout",))
+    assert answer["sentence"].endswith("10 -> 30 % for green. shift by ada@contoso.com: numbers"), "not a claimed name"
+    assert (answer["rollout"]["share"], simulation.pool.weights.share(Slot.GREEN)) == (30, 10)
+    status, answer, _ = post(simulation, "shift", share=30)
+    assert (status, "so already decided" in answer["sentence"]) == (200, True)
+
+
+@pytest.mark.parametrize("bad", [{"share": "30"}, {"share": 30.5}, {"share": 30, "slot": "teal"}, {"share": [30]}])
+def test_what_is_no_share_and_no_slot_is_bad_input(begun, bad):
+    simulation = begun()
+    status, answer, _ = post(simulation, "shift", **bad)
+    assert (status, "the request's body" in answer["error"]) == (400, True)
+
+
+@pytest.mark.parametrize("bad", [{}, {"share": 101}, {"share": -1}])
+def test_a_share_that_cannot_be_is_refused(begun, bad):
+    status, answer, _ = post(begun(), "shift", **bad)
+    assert (status, "give a whole number from 0 to 100" in answer["error"]) == (409, True)
+
+
+def test_without_any_rollout_a_shift_says_how_to_begin_one(tmp_path, policy):
+    simulation = Simulation(policy, seed=7, folder=tmp_path)
+    status, answer, _ = post(simulation, "shift", share=30)
+    assert (status, "`canary start` begins one" in answer["error"]) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "retry_at"),
+    [
+        (Unavailable("429 Too Many Requests", retry_at=1_700_000_123.0), 1_700_000_123.0),
+        (Unavailable("no answer in 10 s"), None),
+        (Misconfigured("403: the role lacks backends/read"), None),
+    ],
+    ids=["throttled", "away", "a role is missing"],
+)
+@pytest.mark.parametrize("side", ["pool", "marker"])
+def test_target_is_unavailable_while_pool_or_marker_cannot_be_read(begun, monkeypatch, side, error, retry_at):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+
+    def read(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(getattr(simulation, side), "read", read)
+    status, answer, _ = post(simulation, "target", owner="run 7")
+    assert status == 503
+    assert str(error) in answer["error"]
+    assert answer.get("retry_at") == retry_at
+    assert simulation.world.records.lease("checkout") is None
+
+
+def test_a_lease_is_given_back_over_http_by_its_owner_alone(begun):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    assert post(simulation, "target", owner="run 7")[0] == 200
+    status, answer, _ = post(simulation, "release", owner="run 8")
+    assert (status, "run 7's, not run 8's" in answer["error"]) == (409, True)
+    assert post(simulation, "release")[0] == 400, "no owner"
+    assert post(simulation, "release", owner="run 7")[:2] == (200, {"service": "checkout", "released": True})
+    assert post(simulation, "release", owner="run 7")[:2] == (200, {"service": "checkout", "released": False})
+
+
+def test_a_lease_that_is_given_back_lets_the_looks_at_the_idle_slot_go_on(begun):
+    """They wait for an announcement while a pipeline holds it: after a failed one a version may be there."""
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    target(simulation.world, "checkout", Who(actor="run 7"))
+    simulation.deploy(Slot.BLUE, "1.2")
+    simulation.signal("Microsoft.Storage.BlobCreated", "/blobServices/default/containers/blue-packages/blobs/p.zip")
+    simulation.run(3)
+    assert simulation.rollout.version == "1.1"
+    assert release(simulation.world, "checkout", Who(actor="run 7"))
+    simulation.signal("Microsoft.Storage.BlobCreated", "/blobServices/default/containers/blue-packages/blobs/p.zip")
+    simulation.run(3)
+    assert simulation.rollout.version == "1.2"
