@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure.reading import BICEP, Source, nodes, source, sources, text_of
+from tests.infrastructure.reading import BICEP, Source, nodes, parsed, source, sources, text_of
 
 # Released versions only, each read in the published Bicep types (Azure/bicep-types-az, generated/**/types.json):
 # one version a type, so that a resource means the same in every module.
@@ -195,7 +195,7 @@ def test_modules_are_called_with_what_they_ask_for(caller: Source, symbol: str) 
 
 @pytest.mark.parametrize(("caller", "symbol"), MODULES)
 def test_limits_of_a_parameter_are_the_same_at_every_level(caller: Source, symbol: str) -> None:
-    """BCP036, BCP329: what is handed on unchanged allows no more than what receives it, so errors come first."""
+    """BCP036, BCP329, BCP334, BCP335: what is handed on unchanged allows no more than what receives it."""
     path = (BICEP / caller.name).parent / caller.values["modules"][symbol]["detail"]["path"]
     wanted = source(str(path.resolve().relative_to(BICEP))).values.get("parameters", {})
     own = caller.values.get("parameters", {})
@@ -204,9 +204,15 @@ def test_limits_of_a_parameter_are_the_same_at_every_level(caller: Source, symbo
         kept = {"allowed", "min_value", "max_value"}
         return sorted(str(one) for one in parameter["decorators"] if one["type"] in kept)
 
+    def length(parameter: dict[str, Any], end: str) -> int | None:
+        return next((one["argument"] for one in parameter["decorators"] if one["type"] == end), None)
+
     for name, value in caller.body(symbol).get("params", {}).items():
         if isinstance(value, str) and value in own:
             assert limits(own[value]) == limits(wanted[name]), name
+            for end, worst in (("min_length", max), ("max_length", min)):
+                given, taken = length(own[value], end), length(wanted[name], end)
+                assert given is None or taken is None or worst(given, taken) == given, f"{name}: {end}"
 
 
 def test_every_output_that_is_read_exists(bicep: Source) -> None:
@@ -228,3 +234,75 @@ def test_property_names_are_quoted_only_where_they_must_be(bicep: Source) -> Non
     for node in nodes(bicep.tree, "object_property"):
         key = text_of(node.named_children[0])
         assert not re.fullmatch(r"'[A-Za-z_]\w*'", key), key
+
+
+def needs(bicep: Source) -> dict[str, set[str]]:
+    """What each resource and module reads of others, through variables, and what those read; not by dependsOn."""
+    nodes_of = declared(bicep)
+    runtime = {*bicep.values.get("resources", {}), *bicep.values.get("modules", {})}
+
+    def reads(node: Any) -> set[str]:
+        if node.type == "object_property" and text_of(node.named_children[0]) == "dependsOn":
+            return set()
+        if node.type in ("identifier", "compatible_identifier") and text_of(node) in nodes_of:
+            name = text_of(node)
+            is_variable = nodes_of[name].type == "variable_declaration"
+            return reads(nodes_of[name].named_children[-1]) if is_variable else {name}
+        return set().union(*(reads(child) for child in node.named_children))
+
+    direct = {name: (reads(node) - {name}) & runtime for name, node in nodes_of.items() if name in runtime}
+    for _ in direct:
+        for found in direct.values():
+            found.update(*(direct[one] for one in tuple(found)))
+    return direct
+
+
+def needless(bicep: Source) -> list[str]:
+    """What a dependsOn says that is known without it; the linter does not look at loops."""
+    loops = {name for name, node in declared(bicep).items() if list(nodes(node, "for_statement"))}
+    read = needs(bicep)
+    return [
+        f"{symbol} depends on {one}"
+        for symbol in read
+        for one in bicep.body(symbol).get("dependsOn", [])
+        if one in read[symbol] - loops
+    ]
+
+
+def test_nothing_depends_on_what_it_reads(bicep: Source) -> None:
+    """no-unnecessary-dependson."""
+    assert needless(bicep) == []
+
+
+def test_the_check_of_dependencies_sees_one_behind_another() -> None:
+    """A variable between them, and a resource between them."""
+    kind = "'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31'"
+    text = f"""
+resource one {kind} = {{
+  name: 'one'
+}}
+
+var known = one.id
+
+resource two {kind} = {{
+  name: known
+}}
+
+resource three {kind} = {{
+  name: two.name
+  dependsOn: [
+    one
+  ]
+}}
+"""
+    assert needless(parsed("broken.bicep", text)) == ["three depends on one"]
+
+
+def test_no_function_is_called_that_the_linter_would_replace(bicep: Source) -> None:
+    """no-explicit-any, use-resource-symbol-reference, simplify-json-null, use-stable-resource-identifiers."""
+    for node in nodes(bicep.tree, "call_expression"):
+        function, given = text_of(node.named_children[0]), text_of(node.named_children[1])
+        assert function not in {"any", "reference", "json", "utcNow"}, text_of(node)
+        assert not (function.startswith("list") and re.match(r"\(\w+\.(id|name)\b", given)), text_of(node)
+    for node in nodes(bicep.tree, "ternary_expression"):
+        assert not re.match(r"contains\((\w+), '(\w+)'\) \? \1\.\2\b", text_of(node)), "use-safe-access"
