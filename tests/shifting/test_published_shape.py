@@ -78,7 +78,8 @@ def answered(one, published):
         location = rf"https://[^/]+{re.escape(one.path)}\?api-version={VERSION}&asyncId=\w+&asyncCode=200"
         found += [] if re.fullmatch(location, one.answer_headers["location"]) else [one.answer_headers["location"]]
         watched = one.answer_headers.get("azure-asyncoperation")
-        found += [] if watched is None or f"{SERVICE}{OPERATION}" in watched else [watched]
+        service = one.path.partition("/namedValues/")[0]
+        found += [] if watched is None or f"{service}{OPERATION}" in watched else [watched]
     return found + wrong(published["answers"].get(status, "error"), one.answer)
 
 
