@@ -299,7 +299,7 @@ resource three {kind} = {{
 
 
 def test_no_function_is_called_that_the_linter_would_replace(bicep: Source) -> None:
-    """no-explicit-any, use-resource-symbol-reference, simplify-json-null, use-safe-access; no name that time changes."""
+    """no-explicit-any, use-resource-symbol-reference, simplify-json-null, use-safe-access; no name by the clock."""
     for node in nodes(bicep.tree, "call_expression"):
         function, given = text_of(node.named_children[0]), text_of(node.named_children[1])
         assert function not in {"any", "reference", "json", "utcNow"}, text_of(node)
