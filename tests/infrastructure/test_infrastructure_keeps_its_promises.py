@@ -336,6 +336,22 @@ def test_queues_tables_and_containers_are_those_of_the_code() -> None:
     assert 'TICKS = "canary-ticks"' in trigger and "def on_deployment(" in trigger
 
 
+def test_settings_of_the_analyzer_are_those_that_something_reads() -> None:
+    """The function app by name, the host by its prefix, a channel by what the document says to write."""
+    root = BICEP.parent
+    readers = "".join((root / name).read_text() for name in ("controller/settings.py", "function_app.py"))
+    document = (root / "docs/infrastructure.md").read_text()
+    settings = re.search(
+        r"settings: union\(channelReferences, \{(.*?)\n    \}\)", source("analyzer.bicep").text, re.DOTALL
+    )
+    assert settings is not None
+    names = re.findall(r"^ {6}(\w+):", settings[1], re.MULTILINE)
+    assert {"STATE_URL", "AZURE_CLIENT_ID", "TICK_SCHEDULE", "LOOKOUT_SCHEDULE"} <= set(names)
+    for name in names:
+        read = re.search(rf'"{name}"|%{name}%', readers) or f"url_setting: {name}}}" in document
+        assert read or name.startswith("AzureFunctionsJobHost__"), f"nothing reads {name}"
+
+
 def test_the_parameters_file_fits_the_template() -> None:
     """azd reads it: every name exists, and every parameter without a default is given."""
     given = json.loads((BICEP / "main.parameters.json").read_text())["parameters"]
