@@ -17,7 +17,7 @@ param environmentName string
 })
 param location string
 
-@description('Name of the resource group; empty for rg-<environment>.')
+@description('Name of the resource group; empty for rg-<environment>. It must be this environment\'s own: its tags are written, and azd down deletes it.')
 param resourceGroupName string = ''
 
 @description('Name of the service, as the policy (canary.yaml) calls it: lower-case letters, digits and hyphens.')

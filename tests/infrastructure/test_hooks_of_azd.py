@@ -281,7 +281,29 @@ def test_azure_yaml_deploys_the_analyzer_alone() -> None:
     project = yaml.safe_load((ROOT / "azure.yaml").read_text())
     assert list(project["services"]) == ["analyzer"]
     assert project["infra"] == {"provider": "bicep", "path": "bicep", "module": "main"}
-    for name in ("preprovision", "postdeploy"):
+    for name in ("preprovision", "postdeploy", "predown"):
         command = project["hooks"][name]["run"].split()
         assert command[0] == "bash" and (ROOT / command[1]).is_file()
         assert project["hooks"][name]["continueOnError"] is False
+
+
+def test_down_never_takes_an_adopted_service_along(hook: Any) -> None:
+    """azd deletes every resource group that the deployment wrote into, whoever made it."""
+    adopted = {"API_MANAGEMENT_NAME": "company", "API_MANAGEMENT_RESOURCE_GROUP": "rg-gateway"}
+    ran = hook("predown.sh", {}, **adopted)
+    assert (ran.code, ran.calls) == (1, [])
+    assert "azd would delete the resource group rg-gateway with the adopted API Management service company" in ran.error
+    assert "az group delete --name rg-try\n" in ran.error
+
+
+@pytest.mark.parametrize("group", [{}, {"API_MANAGEMENT_RESOURCE_GROUP": "RG-Try"}])
+def test_down_does_not_advise_to_delete_a_group_that_is_shared(hook: Any, group: dict[str, str]) -> None:
+    ran = hook("predown.sh", {}, API_MANAGEMENT_NAME="company", **group)
+    assert ran.code == 1
+    assert "az group delete" not in ran.error
+    assert "az resource list --tag azd-env-name=try" in ran.error
+
+
+def test_down_removes_what_azd_made_alone(hook: Any) -> None:
+    ran = hook("predown.sh", {})
+    assert (ran.code, ran.error) == (0, "")
