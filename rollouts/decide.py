@@ -147,9 +147,14 @@ def wants_write(
     """Whether pool or marker must be brought to what the stored rollout says, and may be.
 
     A person's weights are never written over: drift waits for `adopt` or `reassert`, unless the rollout ends
-    by harm, where the way to the baseline is open from wherever the weights are.
+    by harm, where the way to the baseline is open from wherever the weights are. A raise that is not written yet
+    when harm is found is not written any more, also where a person is asked first.
     """
     if standing.mode is not Mode.ACT or standing.off or rollout.phase is Phase.CLOSED:
+        return False
+    harmful = rollout.verdict is not None and rollout.verdict.kind is VerdictKind.HARMFUL
+    last = pool if isinstance(pool, PoolReading) else rollout.pool_seen
+    if harmful and last is not None and last.weights.share(rollout.canary) < rollout.share:
         return False
     if rollout.hold is not None and rollout.hold.reason in (HoldReason.DRIFT, HoldReason.DEPLOYED_TO_LIVE):
         return False

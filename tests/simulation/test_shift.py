@@ -176,6 +176,19 @@ def test_harm_wins_over_another_hand(begun):
     assert simulation.marker.writes == []
 
 
+def test_a_raise_that_is_not_written_when_harm_is_found_is_never_written(begun, policy):
+    """Where a person is asked before going back, the version keeps what it has."""
+    simulation = at(begun(BAD, policy=policy.replace("    bake: 3s", "    bake: 3s\n    rollback: ask")), 10)
+    simulation.pool.refuse_until = simulation.now + 20
+    shift(simulation, 50)
+    simulation.run(LONG, lambda: held(simulation, HoldReason.ROLLBACK_ASKED))
+    simulation.run(30)
+    assert simulation.now > simulation.pool.refuse_until
+    assert simulation.pool.weights == Weights.of(Slot.GREEN, 10)
+    act(simulation, CommandKind.ROLLBACK)
+    ends(simulation, Outcome.ROLLED_BACK)
+
+
 def test_a_hand_that_moves_while_an_end_is_carried_out_is_drift(begun):
     simulation = at(begun(), 10)
     simulation.pool.refuse_until = simulation.now + 5
