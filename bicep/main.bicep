@@ -145,6 +145,9 @@ var poolName = 'green-blue-pool'
 var markerName = 'current-slot-name'
 var withEntra = slotAuthentication == 'entra'
 
+// Without it nothing would guard the slots: App Service authentication stays off where there is no registration.
+var clientId = withEntra && empty(slotsClientId) ? fail('slotsClientId is empty: azd env set SLOTS_CLIENT_ID <client ID of the app registration that stands for the slots> (bicep/hooks/preprovision.sh makes one), or SLOT_AUTHENTICATION keys.') : withEntra ? slotsClientId : ''
+
 resource group 'Microsoft.Resources/resourceGroups@2024-03-01' = {
   name: groupName
   location: location
@@ -217,7 +220,7 @@ module analyzer 'analyzer.bicep' = {
       apiManagement.outputs.principalId
     ]
     channelSettings: channelSettings
-    slotAudience: withEntra ? 'api://${slotsClientId}' : ''
+    slotAudience: withEntra ? 'api://${clientId}' : ''
     alertEmails: alertEmails
     previewKeyName: previewKeyName
     createPreviewKey: createPreviewKey
@@ -249,7 +252,7 @@ module blue 'slot.bicep' = {
     maximumInstances: maximumInstances
     alwaysReadyInstances: alwaysReadyInstances
     applicationSettings: applicationSettings
-    slotsClientId: withEntra ? slotsClientId : ''
+    slotsClientId: clientId
     callerPrincipalIds: [
       apiManagement.outputs.principalId
       analyzer.outputs.principalId
@@ -272,7 +275,7 @@ module green 'slot.bicep' = {
     maximumInstances: maximumInstances
     alwaysReadyInstances: alwaysReadyInstances
     applicationSettings: applicationSettings
-    slotsClientId: withEntra ? slotsClientId : ''
+    slotsClientId: clientId
     callerPrincipalIds: [
       apiManagement.outputs.principalId
       analyzer.outputs.principalId
@@ -302,7 +305,7 @@ module gateway 'gateway.bicep' = {
     blueUrl: blue.outputs.url
     greenUrl: green.outputs.url
     slotAuthentication: slotAuthentication
-    slotsClientId: slotsClientId
+    slotsClientId: clientId
     vaultUri: analyzer.outputs.vaultUri
     previewKeyName: previewKeyName
     poolName: poolName

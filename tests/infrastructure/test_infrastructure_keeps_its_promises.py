@@ -218,6 +218,16 @@ def test_only_the_gateway_and_the_analyzer_may_call_a_slot() -> None:
         assert [one["operator"]["operands"]["operand_1"] for one in callers] == ["apiManagement", "analyzer"]
 
 
+def test_no_slot_is_deployed_open_to_the_world() -> None:
+    """Entra without a registration would leave App Service authentication off: the deployment fails instead."""
+    main = source("main.bicep")
+    assert re.search(r"var clientId = withEntra && empty\(slotsClientId\) \? fail\('[^']+'\) : ", main.text)
+    assert "var withEntra = slotAuthentication == 'entra'\n" in main.text
+    for module in ("blue", "green", "gateway"):
+        assert main.body(module)["params"]["slotsClientId"] == "clientId", f"{module} gets what was not looked at"
+    assert source("slot.bicep").values["modules"]["authentication"]["config"]["condition"]
+
+
 PROTECTED = [
     ("modules/traffic.bicep", "pool", "createPool"),
     ("modules/traffic.bicep", "marker", "createMarker"),
