@@ -121,7 +121,7 @@ def target(world: World, service: str, who: Who, *, seconds: float = LEASE_SECON
     if (share := pool.weights.share(idle)) != 0:
         raise Refused(
             f"{service}: {idle} should be idle, but the pool {policy.pin.pool} gives it {share} %: set its weight to 0 "
-            f"(`canary shift {service} 0 --direct`) before anything is deployed to it"
+            f"(`canary shift {service} 0 --slot {idle} --direct`) before anything is deployed to it"
         )
     now = world.now()
     lease = world.records.take_lease(service, who.actor, idle, now + seconds, now)

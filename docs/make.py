@@ -77,7 +77,7 @@ def holds() -> str:
                 _told(row),
                 f"every {duration(row.reminder_seconds)}",
                 _limit(row),
-                f"`{row.person}`",
+                f"`{row.typed(service='SERVICE', share='SHARE', slot='SLOT')}`",
             ]
             for reason, row in HOLDS.items()
         ),

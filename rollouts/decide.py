@@ -136,7 +136,7 @@ def write_failed(rollout: Rollout, seen: Observation, error: str, now: float) ->
             NoticeKind.NOT_CARRIED_OUT,
             f"Decided, NOT carried out: {wanted}. {failures} attempts failed: {looked.write_error}. "
             f"It is tried again at every tick. Reason of the decision: {rollout.reason}",
-            command=f"canary shift {rollout.service} {rollout.share} --direct",
+            command=_typed(HoldReason.CANNOT_WRITE, rollout),
         )
     return draft.decision(settled=False)
 
@@ -178,6 +178,11 @@ def settings(pin: Pin) -> Settings:
         critical_operations=pin.critical_operations,
         stale_seconds=5 * pin.interval_seconds,
     )
+
+
+def _typed(reason: HoldReason, rollout: Rollout) -> str:
+    """What a person types. It names the slot: without, `shift --direct` means the one that is not live by now."""
+    return HOLDS[reason].typed(service=rollout.service, share=rollout.share, slot=rollout.canary)
 
 
 def _judged(rollout: Rollout) -> bool:
@@ -431,7 +436,7 @@ class Draft:
         hold = self.rollout.hold
         if hold is None:
             return
-        self.tell(kind, text, command=f"{HOLDS[hold.reason].person} {self.rollout.service}")
+        self.tell(kind, text, command=_typed(hold.reason, self.rollout))
         self.rollout = replace(self.rollout, hold=replace(hold, told_at=self.now))
 
     def end_hold(self, *, quietly: bool = True) -> None:

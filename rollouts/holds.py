@@ -33,11 +33,19 @@ class HoldRule(msgspec.Struct, frozen=True, kw_only=True):
     reminder_seconds: int = 3600
     limit: str | None = None
     then: Then = Then.STAYS
-    person: str = "canary resume"  # what a person types to end it, or about it
+    person: tuple[str, ...] = ("canary resume {service}",)  # what a person types to end it, or about it: one of these
 
     def limit_seconds(self, limits: HoldLimits) -> int | None:
         """The limit in force; None = none."""
         return None if self.limit is None else int(getattr(limits, self.limit))
+
+    def typed(self, *, service: str, share: int | str, slot: str) -> str:
+        """What a person types, as it is typed; `share` is the percent that `slot` should get.
+
+        >>> HOLDS[HoldReason.DRIFT].typed(service="checkout", share=10, slot="green")
+        'canary adopt checkout, or canary reassert checkout'
+        """
+        return ", or ".join(one.format(service=service, share=share, slot=slot) for one in self.person)
 
 
 HOLDS: dict[HoldReason, HoldRule] = {
@@ -46,33 +54,41 @@ HOLDS: dict[HoldReason, HoldRule] = {
         quiet_intervals=None,
         limit="blind_seconds",
         then=Then.AS_POLICY_SAYS,
-        person="canary abort",
+        person=("canary abort {service}",),
     ),
     HoldReason.UNOBSERVED: HoldRule(
-        ends=Ends.BY_ITSELF, limit="unobserved_seconds", then=Then.ROLLS_BACK, person="canary abort"
+        ends=Ends.BY_ITSELF, limit="unobserved_seconds", then=Then.ROLLS_BACK, person=("canary abort {service}",)
     ),
-    HoldReason.SHARED: HoldRule(ends=Ends.BY_ITSELF, person="canary abort"),
-    HoldReason.BASELINE_WORSE: HoldRule(ends=Ends.BY_ITSELF, person="canary promote"),
+    HoldReason.SHARED: HoldRule(ends=Ends.BY_ITSELF, person=("canary abort {service}",)),
+    HoldReason.BASELINE_WORSE: HoldRule(ends=Ends.BY_ITSELF, person=("canary promote {service}",)),
     HoldReason.ONE_INSTANCE: HoldRule(
         ends=Ends.BY_ITSELF,
         quiet_intervals=2,
         limit="one_instance_seconds",
         then=Then.ROLLS_BACK,
-        person="canary rollback",
+        person=("canary rollback {service}",),
     ),
     HoldReason.APPROVAL: HoldRule(
-        ends=Ends.BY_A_PERSON, limit="approval_seconds", then=Then.GOES_TO_ZERO, person="canary approve"
+        ends=Ends.BY_A_PERSON, limit="approval_seconds", then=Then.GOES_TO_ZERO, person=("canary approve {service}",)
     ),
-    HoldReason.DEADLINE: HoldRule(ends=Ends.BY_A_PERSON, proof_resumes=True, person="canary promote"),
-    HoldReason.DRIFT: HoldRule(ends=Ends.BY_ITSELF, person="canary adopt (or reassert)"),
-    HoldReason.POOL_UNREADABLE: HoldRule(ends=Ends.BY_ITSELF, quiet_intervals=2, person="canary doctor"),
-    HoldReason.MARKER_UNKNOWN: HoldRule(ends=Ends.BY_ITSELF, quiet_intervals=2, person="canary doctor"),
-    HoldReason.CANNOT_WRITE: HoldRule(ends=Ends.BY_ITSELF, reminder_seconds=900, person="canary shift --direct"),
-    HoldReason.BASELINE_CHANGED: HoldRule(ends=Ends.BY_A_PERSON, person="canary abort (or promote)"),
-    HoldReason.BASELINE_DOWN: HoldRule(ends=Ends.BY_ITSELF, quiet_intervals=2, person="canary abort"),
-    HoldReason.CANARY_CHANGED: HoldRule(ends=Ends.BY_A_PERSON, person="canary rollback (or promote)"),
-    HoldReason.ROLLBACK_ASKED: HoldRule(ends=Ends.BY_A_PERSON, reminder_seconds=600, person="canary rollback"),
-    HoldReason.DEPLOYED_TO_LIVE: HoldRule(ends=Ends.BY_A_PERSON, person="canary abort"),
-    HoldReason.STORM: HoldRule(ends=Ends.BY_ITSELF, person="canary off"),
-    HoldReason.OFF: HoldRule(ends=Ends.BY_ITSELF, reminder_seconds=24 * 3600, person="canary on"),
+    HoldReason.DEADLINE: HoldRule(ends=Ends.BY_A_PERSON, proof_resumes=True, person=("canary promote {service}",)),
+    HoldReason.DRIFT: HoldRule(ends=Ends.BY_ITSELF, person=("canary adopt {service}", "canary reassert {service}")),
+    HoldReason.POOL_UNREADABLE: HoldRule(ends=Ends.BY_ITSELF, quiet_intervals=2, person=("canary doctor {service}",)),
+    HoldReason.MARKER_UNKNOWN: HoldRule(ends=Ends.BY_ITSELF, quiet_intervals=2, person=("canary doctor {service}",)),
+    HoldReason.CANNOT_WRITE: HoldRule(
+        ends=Ends.BY_ITSELF, reminder_seconds=900, person=("canary shift {service} {share} --slot {slot} --direct",)
+    ),
+    HoldReason.BASELINE_CHANGED: HoldRule(
+        ends=Ends.BY_A_PERSON, person=("canary abort {service}", "canary promote {service}")
+    ),
+    HoldReason.BASELINE_DOWN: HoldRule(ends=Ends.BY_ITSELF, quiet_intervals=2, person=("canary abort {service}",)),
+    HoldReason.CANARY_CHANGED: HoldRule(
+        ends=Ends.BY_A_PERSON, person=("canary rollback {service}", "canary promote {service}")
+    ),
+    HoldReason.ROLLBACK_ASKED: HoldRule(
+        ends=Ends.BY_A_PERSON, reminder_seconds=600, person=("canary rollback {service}",)
+    ),
+    HoldReason.DEPLOYED_TO_LIVE: HoldRule(ends=Ends.BY_A_PERSON, person=("canary abort {service}",)),
+    HoldReason.STORM: HoldRule(ends=Ends.BY_ITSELF, person=("canary off {service}",)),
+    HoldReason.OFF: HoldRule(ends=Ends.BY_ITSELF, reminder_seconds=24 * 3600, person=("canary on {service}",)),
 }
