@@ -27,6 +27,7 @@ _TRAFFIC = (Phase.STEP, Phase.SWITCH, Phase.WATCH)
 _OURS_TO_MOVE = frozenset(
     {Event.GATE_PASSED, Event.RAISED, Event.LOWERED, Event.PROVEN, Event.SUSPECTED, Event.HARM, Event.EXPIRED}
 )
+_ONLY_LATE = (Event.GATE_EXPIRED, Event.EXPIRED)  # nothing is known against the version: no hand is fought for that
 _TOLD_AS = {
     Outcome.PROMOTED: NoticeKind.PROMOTED,
     Outcome.ROLLED_BACK: NoticeKind.ROLLED_BACK,
@@ -347,7 +348,7 @@ class Draft:
             changes["outcome"] = outcome
             if ours and outcome is not Outcome.PROMOTED and rollout.phase is not Phase.GATE:
                 share, changes["marker"] = 0, rollout.baseline
-            if ours and outcome is not Outcome.PROMOTED and share == 0 and event is not Event.GATE_EXPIRED:
+            if ours and outcome is not Outcome.PROMOTED and share == 0 and event not in _ONLY_LATE:
                 changes |= self._known()  # back to 0 from wherever another hand put it: harm and abort always win
         if phase is Phase.CLOSED:
             changes["closed_at"] = self.now

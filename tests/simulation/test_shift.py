@@ -176,6 +176,19 @@ def test_harm_wins_over_another_hand(begun):
     assert simulation.marker.writes == []
 
 
+def test_a_limit_alone_does_not_win_over_another_hand(begun, policy):
+    """Nobody approved in time, and nothing speaks against the version: what a person set stays."""
+    policy = policy.replace("one_instance: 10s}", "one_instance: 10s, approval: 1m}\n    approvals: [50]")
+    simulation = begun(policy=policy)
+    simulation.run(LONG, lambda: held(simulation, HoldReason.APPROVAL))
+    simulation.pool.set(Weights.of(Slot.GREEN, 30))
+    simulation.run(120)
+    assert (simulation.rollout.outcome, simulation.pool.weights.share(Slot.GREEN)) == (Outcome.ABORTED, 30)
+    assert held(simulation, HoldReason.DRIFT)
+    shift(simulation, 0)
+    ends(simulation, Outcome.ABORTED)
+
+
 def test_a_raise_that_is_not_written_when_harm_is_found_is_never_written(begun, policy):
     """Where a person is asked before going back, the version keeps what it has."""
     simulation = at(begun(BAD, policy=policy.replace("    bake: 3s", "    bake: 3s\n    rollback: ask")), 10)
