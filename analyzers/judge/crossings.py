@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analyzers.judge.checks import check_error_rate, check_tolerance
 from analyzers.judge.counts import CountsError
-from analyzers.judge.dispersion import correlation, revised, revisions
+from analyzers.judge.dispersion import Correlation, correlation, revised, revisions
 from analyzers.judge.evidence import Starts, Streams, Tolerance, harm, safe
 from analyzers.judge.look import INSTANCES_MIN
 from analyzers.judge.projection import Floats
@@ -156,8 +156,9 @@ def _streams(canary: Instances, baseline: Instances, past: Instances, rows: slic
 
 def _one(streams: Streams, number: int) -> Streams:
     """One rollout as shape (1, minutes), to be spread over its instances."""
-    canary_bad, canary, baseline_bad, baseline, prior_bad, prior, correlated = (part[number][None] for part in streams)
-    return Streams(canary_bad, canary, baseline_bad, baseline, prior_bad, prior, correlated)
+    canary_bad, canary, baseline_bad, baseline, prior_bad, prior = (part[number][None] for part in streams[:6])
+    known = Correlation(*(part[number][None] for part in streams.correlation))
+    return Streams(canary_bad, canary, baseline_bad, baseline, prior_bad, prior, known)
 
 
 def _holds(without: Floats, requests: Floats, limit: float) -> NDArray[np.bool_]:

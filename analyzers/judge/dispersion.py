@@ -6,28 +6,57 @@ the next interval on; only differences count, so a level that drifts is not nois
 """
 
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 
-from analyzers.judge.projection import Floats
+from analyzers.judge.projection import Floats, within
 
-# The largest squared differences are left out, two in sixty pairs: an outage jumps up once and down once.
-DROPPED = 1 / 30
-_Z = NormalDist().inv_cdf(1 - DROPPED / 2)
-# What is left of the mean of chi-squared(1) without its largest: (1 - d - 2 z phi(z)) / (1 - d).
-KEPT_MEAN = (1 - DROPPED - 2 * _Z * NormalDist().pdf(_Z)) / (1 - DROPPED)
+# The largest squared differences are left out, two in sixty pairs, and two in thirty: an outage jumps up once
+# and down once.
+DROPPED, OUTAGE_PAIRS, OUTAGE_FROM = 1 / 30, 2, 30
 # Below so many bad requests a pair, differences are discrete and rare: nothing is left out.
 FEW_BAD = 5.0
-# Few pairs can look calm by luck: the upper 60 % bound of the variance is used, not the estimate.
-CAUTION = NormalDist().inv_cdf(0.6)
+# Rare failures that come in bursts make most intervals calm and a few wild: the mean hangs on those few. With
+# the excess kurtosis t of an interval's rate, a mean without 1 / 30 of the pairs keeps 1 / (1 + t / TAIL_KEPT) of
+# itself, and pairs tell as much as 1 / (1 + t / TAIL_PAIRS) of them would: both fitted on gamma rates, shape 0.05
+# to 1,000.
+TAIL_KEPT, TAIL_PAIRS, TAIL_MOST = 36.0, 12.0, 60.0
+# The tail follows from the correlation, and the correlation from the tail: so many rounds.
+ROUNDS = 3
+# Consecutive pairs share an interval: three tell as much as two (von Neumann, as in `differences`).
+PAIR = 2 / 3
+# A spread is believed to be more than coin flips from this many standard deviations on, fully one later. Safety
+# believes it sooner: a promotion can wait, a rollback must not.
+DOUBT_HARM, DOUBT_SAFE = 1.0, 0.25
+# Few pairs can look calm by luck: an upper bound is used, not the estimate. CAUTION standard deviations above
+# it, and up to CAREFUL more with at most FEW_PAIRS pairs whose spread is believed in.
+CAUTION, CAREFUL, FEW_PAIRS = NormalDist().inv_cdf(0.6), 1.75, 10.0
 # Before the first pair: as if 300 requests told as much as any number of them; three pairs are needed to
-# believe in more correlation than this.
-UNKNOWN, FIRST_MOST, FIRST_PAIRS = 1 / 300, 0.005, 3
+# believe in more correlation than FIRST_MOST.
+UNKNOWN, FIRST_MOST, FIRST_PAIRS = 1 / 300, 0.02, 3
 # The estimate is renewed after each of the first ten pairs, then whenever a third more has been seen.
 EVERY_PAIR_UNTIL, GROWTH = 10, 4 / 3
 # At so many pairs, all intervals so far are weighed anew with what is known by then. A history of an hour has
 # passed them all.
 REVISIONS = (2, 4, 6, 9, 13, 20, 30)
+
+
+class Correlation(NamedTuple):
+    """The intra-interval correlation known before each interval, shape (..., intervals)."""
+
+    harm: Floats  # as evidence of harm is weighed
+    safe: Floats  # as evidence of safety is: believed sooner, never smaller
+
+
+class Spread(NamedTuple):
+    """What the pairs up to some intervals show, shape (..., looks): squared differences against coin flips'."""
+
+    ratio: Floats  # mean squared difference over its expectation; 1 under coin flips
+    pairs: Floats  # with requests in both intervals
+    level: Floats  # p (1 - p)
+    requests: Floats  # mean of an interval
+    left_out: Floats  # share of the pairs, those with the largest differences
 
 
 def differences(bad: Floats, requests: Floats) -> tuple[Floats, Floats]:
@@ -43,53 +72,109 @@ def differences(bad: Floats, requests: Floats) -> tuple[Floats, Floats]:
     return np.where(both, squared, np.nan), np.where(both, pooled * (1 - pooled), np.nan)
 
 
-def inflation(squared: Floats, expected: Floats, bad_per_pair: Floats) -> Floats:
-    """Upper bound of the variance inflation over the pairs (last axis); 1 under coin flips, never below.
+def spread(bad: Floats, requests: Floats, looks: list[int]) -> Spread:
+    """The squared differences of the first 1, 2, ... pairs, as `looks` says, against their expectation.
 
     The ratio of the sums, not the mean of the ratios: a burst raises its own pair's expectation and would
     hide itself.
     """
-    number = np.isfinite(squared).sum(axis=-1)
-    dropped = np.where(bad_per_pair < FEW_BAD, 0.0, DROPPED)
-    kept = (1 - dropped) * number
-    ordered = np.sort(squared, axis=-1)  # NaN last
-    weight = np.clip(kept[..., None] - np.arange(squared.shape[-1]), 0.0, 1.0)
-    mean = (np.where(weight > 0, ordered, 0.0) * weight).sum(axis=-1) / np.maximum(kept, 1e-9)
-    mean /= np.where(dropped > 0, KEPT_MEAN, 1.0)
-    level = np.nansum(expected, axis=-1) / np.maximum(number, 1)
-    # Wilson and Hilferty's cube root of chi-squared: the lower 40 % quantile of its mean.
-    pairs = np.maximum(number, 1)
-    quantile = (1 - 2 / (9 * pairs) - CAUTION * np.sqrt(2 / (9 * pairs))) ** 3
-    return np.where(level > 0, np.maximum(mean / np.maximum(level, 1e-300) / quantile, 1.0), 1.0)
+    squared, expected = differences(bad, requests)
+    usable = np.isfinite(squared)
+    last = np.array(looks) - 1
+    pairs = usable.cumsum(axis=-1)[..., last].astype(np.float64)
+    number = np.maximum(pairs, 1)
+    squared, expected = np.where(usable, squared, 0.0), np.where(usable, expected, 0.0)
+    shares = np.array([max(DROPPED, OUTAGE_PAIRS / one) if one >= OUTAGE_FROM else DROPPED for one in looks])
+    left_out = np.where(bad.cumsum(axis=-1)[..., last + 1] / number >= FEW_BAD, shares, 0.0)
+    total = squared.cumsum(axis=-1)[..., last]
+    for look, first in enumerate(looks):
+        if left_out[..., look].any():
+            # Pairs without requests are zeros in front: the largest are at the end whatever their number.
+            weight = within(first - (left_out * pairs)[..., look, None] - np.arange(first), 0.0, 1.0)
+            total[..., look] = (np.sort(squared[..., :first], axis=-1) * weight).sum(axis=-1)
+    level = expected.cumsum(axis=-1)[..., last] / number
+    mean_requests = (requests[..., 1:] * usable).cumsum(axis=-1)[..., last] / number
+    mean = total / np.maximum((1 - left_out) * pairs, 1e-9)
+    kept = np.where(left_out > 0, [kept_mean(one) for one in shares.tolist()], 1.0)
+    return Spread(mean / np.maximum(level, 1e-300) / kept, pairs, level, mean_requests, left_out)
+
+
+def kept_mean(left_out: float) -> float:
+    """What is left of the mean of chi-squared(1) without its largest: (1 - d - 2 z phi(z)) / (1 - d).
+
+    >>> round(kept_mean(1 / 30), 3)
+    0.817
+    """
+    z = NormalDist().inv_cdf(1 - left_out / 2)
+    return (1 - left_out - 2 * z * NormalDist().pdf(z)) / (1 - left_out)
+
+
+def doubt(seen: Spread) -> Floats:
+    """How far each spread is beyond what coin flips explain, in standard deviations.
+
+    Wilson and Hilferty's cube root of chi-squared; rare coin flips have a tail of their own.
+    """
+    tail = within(1 / np.maximum(seen.level * seen.requests, 1e-9), None, TAIL_MOST)
+    width = 2 / (9 * _freedom(seen, tail))
+    beyond: Floats = (np.cbrt(seen.ratio) - (1 - width)) / np.sqrt(width)
+    return beyond
+
+
+def upper(seen: Spread, caution: Floats) -> Floats:
+    """Upper bound of the correlation, `caution` standard deviations above its estimate; shape as `caution`.
+
+    The lower quantile of chi-squared's mean (Wilson and Hilferty), with the tail that this correlation brings:
+    6 icc (1 - 2p)^2 / (p (1 - p)), the excess kurtosis of a beta rate.
+    """
+    level, others = np.maximum(seen.level, 1e-300), np.maximum(seen.requests - 1, 1e-9)
+    lost = np.sqrt(seen.left_out / DROPPED) / TAIL_KEPT
+    tail = np.zeros_like(caution)
+    found = tail
+    for _ in range(ROUNDS):
+        width = 2 / (9 * _freedom(seen, tail))
+        quantile = np.maximum(1 - width - caution * np.sqrt(width), 0.2) ** 3
+        inflation = seen.ratio * (1 + tail * lost) / quantile
+        found = within((inflation - 1) / others, 0.0, 0.5)
+        tail = within(6 * found * (1 - 4 * seen.level) / level, 0.0, TAIL_MOST)
+    return found
+
+
+def _freedom(seen: Spread, tail: Floats) -> Floats:
+    """Degrees of freedom of the mean squared difference."""
+    return np.maximum(np.maximum(seen.pairs, 1) * PAIR / (1 + tail / TAIL_PAIRS), 0.3)
+
+
+def believed(seen: Spread) -> Floats:
+    """The correlation, shape (2, ...): for harm and for safety; 0 as long as coin flips explain the spread."""
+    thresholds = np.array([DOUBT_HARM, DOUBT_SAFE]).reshape((2,) + (1,) * seen.ratio.ndim)
+    belief = within(doubt(seen) - thresholds, 0.0, 1.0)
+    careful = CAREFUL * np.minimum(1.0, FEW_PAIRS / np.maximum(seen.pairs, 1))
+    found = belief * upper(seen, CAUTION + careful * belief)
+    found = np.minimum(found, np.where(seen.pairs < FIRST_PAIRS, FIRST_MOST, 1.0))
+    found = np.where((seen.level > 0) & (seen.requests > 1), found, 0.0)
+    return np.where(seen.pairs > 0, found, UNKNOWN)
 
 
 def correlation(
     bad: Floats, requests: Floats, history_bad: Floats | None = None, history: Floats | None = None
-) -> Floats:
+) -> Correlation:
     """The correlation known before each interval, from baseline pairs that ended before it; shape as `bad`."""
     intervals = bad.shape[-1]
     past = 0 if history is None else history.shape[-1]
     if history is not None and history_bad is not None:
         bad, requests = np.concatenate((history_bad, bad), -1), np.concatenate((history, requests), -1)
-    squared, expected = differences(bad, requests)
-    usable = np.isfinite(squared)
-    result = np.full((*bad.shape[:-1], intervals), UNKNOWN)
-    position = past
+    result = np.full((2, *bad.shape[:-1], intervals), UNKNOWN)
+    # Of all intervals so far, all but the first are pairs that ended before: from two on, there are some.
+    begins, position = [], max(past, 2)
     while position < past + intervals:
-        pairs = max(position - 1, 0)  # those whose later interval lies before `position`
-        grown = position + 1 if pairs < EVERY_PAIR_UNTIL else max(position + 1, int(pairs * GROWTH) + 1)
-        upto = min(grown, past + intervals)
-        if pairs:
-            used = usable[..., :pairs]
-            number = used.sum(axis=-1)
-            per_pair = bad[..., : pairs + 1].sum(axis=-1) / np.maximum(number, 1)
-            m = inflation(squared[..., :pairs], expected[..., :pairs], per_pair)
-            mean = (requests[..., 1 : pairs + 1] * used).sum(axis=-1) / np.maximum(number, 1)
-            found = np.where(mean > 1, (m - 1) / np.maximum(mean - 1, 1e-9), 0.0)
-            found = np.minimum(found, np.where(number < FIRST_PAIRS, FIRST_MOST, 1.0))
-            result[..., position - past : upto - past] = np.where(number > 0, found, UNKNOWN)[..., None]
-        position = upto
-    return result
+        begins.append(position)
+        pairs = position - 1
+        position += 1 if pairs < EVERY_PAIR_UNTIL else max(1, int(pairs * GROWTH) + 1 - position)
+    if begins:
+        found = believed(spread(bad, requests, [one - 1 for one in begins]))
+        spans = np.diff([*begins, past + intervals])
+        result[..., begins[0] - past :] = np.repeat(found, spans, axis=-1)
+    return Correlation(*result)
 
 
 def revisions(intervals: int, history: int) -> list[tuple[int, int]]:
@@ -102,10 +187,11 @@ def revisions(intervals: int, history: int) -> list[tuple[int, int]]:
     return list(zip(begins, [*begins[1:], intervals], strict=True))
 
 
-def revised(known: Floats, first: int) -> Floats:
+def revised(known: Correlation, first: int) -> Correlation:
     """`known` per interval, with what was known before interval `first` replaced by what is known there."""
-    if not first:
-        return known
-    return np.concatenate(
-        (np.broadcast_to(known[..., first : first + 1], known[..., :first].shape), known[..., first:]), -1
-    )
+    return Correlation(*(_from(one, first) for one in known)) if first else known
+
+
+def _from(known: Floats, first: int) -> Floats:
+    early = np.broadcast_to(known[..., first : first + 1], known[..., :first].shape)
+    return np.concatenate((early, known[..., first:]), -1)

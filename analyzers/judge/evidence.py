@@ -11,15 +11,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from analyzers.judge.dispersion import Correlation
 from analyzers.judge.projection import RATE_MIN, Floats, log_e, within
 
 # Harm alternatives p_c* = 1 - (1 - bound)^factor, from hardly worse to wholly broken, and one that follows the
 # canary's own past, never nearer to the boundary than OWN_FACTOR. Few, so that each keeps a good share of the
-# prior (a share of 1/4 costs 1.4 of the 4.6 nats of alpha 1 %); gross faults need little: tuned on mean
-# minutes to detection over the information limit, benchmarks/judge_power.py.
-HARM_FACTORS = (1.5, 2.5, 6.0, 15.0, 60.0)
-OWN_FACTOR = 1.2
-HARM_WEIGHTS = (1.0, 1.0, 1.0, 0.2, 0.1, 0.4)  # relative; the last is the own one's
+# prior (a share of 1/4 costs 1.4 of the 4.6 nats of alpha 1 %); gross faults need little, and without the
+# smallest factor a fault just beyond the boundary takes three times the information limit instead of 1.7.
+# Tuned on mean minutes to detection over that limit, benchmarks/judge_power.py.
+HARM_FACTORS = (1.15, 1.5, 2.7, 7.0, 50.0)
+OWN_FACTOR = 1.1
+HARM_WEIGHTS = (0.3, 1.1, 1.0, 0.8, 0.1, 0.3)  # relative; the last is the own one's
+# The most that one interval may tell, nats. A fault just beyond the boundary never tells so much in one: what
+# does is a burst, and those two alternatives, which calm intervals hardly refute, would add up bursts far apart.
+HARM_CAPS = (2.5, np.inf, np.inf, np.inf, np.inf, 2.5)
 # Promotion: "no difference", and half-way between it and the boundary.
 SAFE_HALFWAYS = (0.0, 0.5)
 SAFE_WEIGHTS = (0.7, 0.3)
@@ -40,7 +45,7 @@ class Streams(NamedTuple):
     baseline: Floats
     prior_bad: Floats  # shape (..., 1): baseline counts from before the first interval
     prior: Floats
-    correlation: Floats  # (..., intervals): intra-interval correlation, known before the interval
+    correlation: Correlation  # (..., intervals) each: known before the interval
 
     def mirrored(self) -> "Streams":
         """Canary and baseline in each other's place."""
@@ -54,7 +59,7 @@ class Streams(NamedTuple):
         return self._replace(
             canary_bad=self.canary_bad[..., intervals], canary=self.canary[..., intervals],
             baseline_bad=self.baseline_bad[..., intervals], baseline=self.baseline[..., intervals],
-            correlation=self.correlation[..., intervals],
+            correlation=Correlation(*(one[..., intervals] for one in self.correlation)),
         )  # fmt: skip
 
 
@@ -97,13 +102,13 @@ class Starts(NamedTuple):
         return self._replace(log_weights=self.log_weights[:intervals], log_unspent=self.log_unspent[:intervals])
 
 
-def reduced(streams: Streams) -> tuple[Floats, Floats, Floats, Floats]:
+def reduced(streams: Streams, correlation: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """Counts divided by each slot's design effect 1 + (n - 1) icc: overdispersed requests tell less.
 
     Kish, "Survey Sampling" (1965), section 5.4.
     """
-    canary = 1 + np.maximum(streams.canary - 1, 0) * streams.correlation
-    baseline = 1 + np.maximum(streams.baseline - 1, 0) * streams.correlation
+    canary = 1 + np.maximum(streams.canary - 1, 0) * correlation
+    baseline = 1 + np.maximum(streams.baseline - 1, 0) * correlation
     return (
         streams.canary_bad / canary,
         streams.canary / canary,
@@ -131,8 +136,11 @@ def harm_intervals(streams: Streams, tolerance: Tolerance, cap: float) -> Floats
     followed = np.maximum(own, floor)
     fixed = np.broadcast_to(1 - good**factors, (len(HARM_FACTORS), *followed.shape))
     rates = within(np.concatenate((fixed, followed[None])), RATE_MIN, 1 - RATE_MIN)
-    values = log_e(reduced(streams), (rates, baseline_rate), tolerance.points, tolerance.ratio)
-    capped: Floats = np.where(possible, np.minimum(values, cap), 0.0)
+    values = log_e(
+        reduced(streams, streams.correlation.harm), (rates, baseline_rate), tolerance.points, tolerance.ratio
+    )
+    caps = np.minimum(HARM_CAPS, cap).reshape((-1,) + (1,) * own.ndim)
+    capped: Floats = np.where(possible, np.minimum(values, caps), 0.0)
     return capped
 
 
@@ -161,7 +169,9 @@ def safe(streams: Streams, tolerance: Tolerance) -> Floats:
     """
     baseline_rate = past_rate(streams.baseline_bad, streams.baseline, streams.prior_bad, streams.prior)
     rates = safe_rates(baseline_rate, tolerance)
-    values = log_e(reduced(streams), (rates, baseline_rate), tolerance.points, tolerance.ratio)
+    values = log_e(
+        reduced(streams, streams.correlation.safe), (rates, baseline_rate), tolerance.points, tolerance.ratio
+    )
     weights = np.log(np.array(SAFE_WEIGHTS)).reshape((-1,) + (1,) * baseline_rate.ndim)
     evidence: Floats = np.logaddexp.reduce(np.cumsum(values, axis=-1) + weights, axis=0)
     return evidence
@@ -174,18 +184,17 @@ def safe_rates(baseline_rate: Floats, tolerance: Tolerance) -> Floats:
     return np.stack([equal + halfway * (bound - equal) for halfway in SAFE_HALFWAYS])
 
 
-# How far beyond its limit an alarm that may end by itself remembers: two to three intervals of a real fault.
-FADING_DEPTH = 6.0
-
-
 def fading(log_e_values: Floats, starts: Starts, limit: float) -> float:
     """Evidence of one stream (alternatives, intervals) now, forgetting what lies beyond the limit.
 
     After each interval no alternative keeps more than brings the mixture to the limit, so that a few calm
-    intervals end the alarm. Cutting only lowers an e-process: the promise of `since_any_start` holds.
+    intervals end the alarm; the harm alternative nearest to the boundary, which calm intervals hardly refute,
+    is left out. Cutting and leaving out only lower an e-process: the promise of `since_any_start` holds.
     """
     log_weights = alternative_weights(log_e_values.shape[0])
-    log_r = np.full(log_e_values.shape[0], -np.inf)
+    if len(log_weights) == len(HARM_WEIGHTS):
+        log_weights, log_e_values = log_weights[1:], log_e_values[1:]
+    log_r = np.full(len(log_weights), -np.inf)
     for interval in range(log_e_values.shape[1]):
         begun = np.logaddexp(log_r, starts.log_weights[interval])
         log_r = np.minimum(begun + log_e_values[:, interval], limit - log_weights)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from analyzers.judge.counts import Counts, Role, Segment, Settings
+from analyzers.judge.dispersion import Correlation
 from analyzers.judge.evidence import (
     MISSING_FRACTIONS,
     Starts,
@@ -131,9 +132,9 @@ class Look:
         return self.tally.streams(self.paired)
 
     @cached_property
-    def lasting_correlation(self) -> Floats:
-        """The correlation after everything seen, shape (indicators, 1, 1)."""
-        return self.tally.correlation(self.paired, ahead=1)[..., -1:]
+    def lasting_correlation(self) -> Correlation:
+        """The correlation after everything seen, shape (indicators, 1, 1) each."""
+        return Correlation(*(one[..., -1:] for one in self.tally.correlation(self.paired, ahead=1)))
 
     @cached_property
     def step_total(self) -> Streams:
@@ -159,8 +160,8 @@ class Look:
     def without_baseline(self, streams: Streams) -> Streams:
         """One-sample form: the canary alone, with the correlation that the baseline had."""
         none = np.zeros_like(streams.canary)
-        wide = np.broadcast_to(self.lasting_correlation, (*self.lasting_correlation.shape[:2], none.shape[-1]))
-        return streams._replace(baseline_bad=none, baseline=none, correlation=wide)
+        wide = (np.broadcast_to(one, (*one.shape[:2], none.shape[-1])) for one in self.lasting_correlation)
+        return streams._replace(baseline_bad=none, baseline=none, correlation=Correlation(*wide))
 
     # Harm, and its mirror
 
@@ -203,7 +204,7 @@ class Look:
     def _above_past(self, bad: Floats, requests: Floats, intervals: int, grouping: Grouping | None) -> Tolerance:
         """The tolerance above the upper bound of a past rate, or of the same hours' where that is higher."""
         same_bad, same = self.tally.before(self.counts.same_hours, grouping)
-        effect = 1 + np.maximum(requests / max(intervals, 1) - 1, 0) * self.lasting_correlation
+        effect = 1 + np.maximum(requests / max(intervals, 1) - 1, 0) * self.lasting_correlation.harm
         upper = log_upper(bad / effect, requests / effect, self.watch_limit)
         if same.any():
             same_upper = log_upper(same_bad / effect, same / effect, self.watch_limit)
@@ -406,6 +407,7 @@ def _picked(streams: Streams, tolerance: Tolerance, chosen: list[tuple[int, int]
         taken: Floats = whole[numbers, 0 if shared else [group for _, group in chosen]]
         return taken
 
-    (canary_bad, canary, baseline_bad, baseline, prior_bad, prior, correlation) = map(part, streams)
-    cut = Streams(canary_bad, canary, baseline_bad, baseline, prior_bad, prior, correlation)
+    canary_bad, canary, baseline_bad, baseline, prior_bad, prior = map(part, streams[:6])
+    known = Correlation(*map(part, streams.correlation))
+    cut = Streams(canary_bad, canary, baseline_bad, baseline, prior_bad, prior, known)
     return cut, Tolerance(part(tolerance.points), part(tolerance.ratio))

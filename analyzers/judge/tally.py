@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.judge.counts import REST, Counts, CountsError, Integers, Role, Rows, Segment
-from analyzers.judge.dispersion import correlation, revised, revisions
+from analyzers.judge.dispersion import Correlation, correlation, revised, revisions
 from analyzers.judge.evidence import Streams
 from analyzers.judge.indicators import Indicator
 from analyzers.judge.projection import Floats
@@ -33,6 +33,15 @@ class Span(NamedTuple):
     def intervals(self) -> int:
         """How many."""
         return len(self.columns)
+
+    def of(self, grid: Floats) -> Floats:
+        """These intervals of arrays over the grid (last axis); a view where they follow one another."""
+        if not len(self.columns):
+            return grid[..., :0]
+        first, last = int(self.columns[0]), int(self.columns[-1])
+        follow = last - first + 1 == len(self.columns)
+        part: Floats = grid[..., first : last + 1] if follow else grid[..., self.columns]
+        return part
 
 
 class Grouping(NamedTuple):
@@ -168,11 +177,11 @@ class Tally:
     def summed(self, span: Span, role: Role, grouping: Grouping | None = None) -> tuple[Floats, Floats]:
         """(bad, requests) of one role, shape (indicators, groups, intervals)."""
         bins, k = self._bins(role, grouping)[3:], len(self.indicators)
-        return bins[:k, :, span.columns], bins[k:, :, span.columns]
+        return span.of(bins[:k]), span.of(bins[k:])
 
     def traffic(self, span: Span, role: Role) -> Traffic:
         """What one role got in each interval of the span."""
-        rows, sent, cold = self._bins(role, None)[:3, 0, :][:, span.columns]
+        rows, sent, cold = span.of(self._bins(role, None)[:3, 0])
         return Traffic(rows, sent, cold)
 
     def serving(self, span: Span, role: Role) -> tuple[str, ...]:
@@ -199,17 +208,18 @@ class Tally:
         lines = rows.counts[chosen].T.astype(np.float64)
         return lines[3:], lines[0] - self.warm_only[:, None] * lines[2]
 
-    def correlation(self, span: Span, ahead: int = 0) -> Floats:
-        """Intra-interval correlation of the whole baseline, shape (indicators, 1, intervals + ahead).
+    def correlation(self, span: Span, ahead: int = 0) -> Correlation:
+        """Intra-interval correlation of the whole baseline, shape (indicators, 1, intervals + ahead) each.
 
         As this look weighs them: intervals before the last revision with what was known at it.
         """
-        bad, requests = self.summed(span, Role.BASELINE)
-        past_bad, past = self._history
-        wide = ((0, 0), (0, ahead))
-        known = correlation(np.pad(bad[:, 0], wide), np.pad(requests[:, 0], wide), past_bad, past)
+        bad, requests = (part[:, 0] for part in self.summed(span, Role.BASELINE))
+        if ahead:
+            none = np.zeros((len(bad), ahead))
+            bad, requests = np.concatenate((bad, none), -1), np.concatenate((requests, none), -1)
+        known = correlation(bad, requests, *self._history)
         first, _end = revisions(span.intervals + ahead, self.history_length)[-1]
-        return revised(known, first)[:, None]
+        return Correlation(*(one[:, None] for one in revised(known, first)))
 
     @property
     def history_length(self) -> int:

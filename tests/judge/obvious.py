@@ -52,7 +52,7 @@ def past(bad: Sequence, requests: Sequence, prior_bad, prior):
     return (sum(bad, mpf(0)) + prior_bad + mpf("0.5")) / (sum(requests, mpf(0)) + prior + 50)
 
 
-def harm(minutes, a, rho, limit, horizon, *, prior=(0, 0), factors, own_factor, weights, first):
+def harm(minutes, a, rho, limit, horizon, *, prior=(0, 0), factors, own_factor, weights, caps, first):
     """Evidence after the last of `minutes` = [(f_c, n_c, f_b, n_b), ...], not its logarithm."""
     late = (1 - first) / (horizon - 1)
     cap = mp.exp(min((limit - mp.log(late)) / 2, limit - mp.log(first) - mpf("0.1")))
@@ -70,7 +70,7 @@ def harm(minutes, a, rho, limit, horizon, *, prior=(0, 0), factors, own_factor, 
         unspent -= weight
         for j, p_c in enumerate(rates):
             e = e_value((f_c, n_c, f_b, n_b), (p_c, p_b), projection(n_c, n_b, p_c, p_b, a, rho))
-            running[j] = (running[j] + weight) * min(e, cap)
+            running[j] = (running[j] + weight) * min(e, cap, mp.exp(caps[j]))
     return sum(w * r for w, r in zip(weights, running, strict=True)) / sum(weights) + max(unspent, mpf(0))
 
 

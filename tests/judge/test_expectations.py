@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from analyzers.judge.dispersion import Correlation
 from analyzers.judge.evidence import Starts, Streams, Tolerance, harm, safe
 from analyzers.judge.projection import log_e, project
 
@@ -51,7 +52,7 @@ def paths(n_c: int, n_b: int, truths: list[tuple[float, float]]):
     chance = np.prod([part[2][at] for part, at in zip(one, picked, strict=True)], axis=0)
     none = np.zeros_like(f_c)
     wide = none[:, :1]
-    return Streams(f_c, none + n_c, f_b, none + n_b, wide + 1, wide + 40, none), chance
+    return Streams(f_c, none + n_c, f_b, none + n_b, wide + 1, wide + 40, Correlation(none, none)), chance
 
 
 TRUTHS = [[(0.07, 0.04)] * 3, [(0.02, 0.0), (0.52, 0.4), (0.145, 0.1)], [(0.0, 0.3), (0.02, 0.0), (0.97, 0.76)]]
@@ -80,8 +81,10 @@ def test_no_single_interval_decides_and_two_saturated_ones_do():
         limit = np.log(k / alpha)
         starts = Starts.of(3, horizon, limit)
         bad = np.array([[5000.0, 5000.0, 5000.0]])
-        none = np.zeros((1, 1))
+        none, calm = np.zeros((1, 1)), np.zeros((1, 3))
         requests = bad + 5000
-        streams = Streams(bad, requests, none + np.zeros((1, 3)), requests * 9, none, none + 1e5, np.zeros((1, 3)))
+        streams = Streams(
+            bad, requests, none + np.zeros((1, 3)), requests * 9, none, none + 1e5, Correlation(calm, calm)
+        )
         evidence = harm(streams, Tolerance(np.array(0.005), np.array(1.25)), starts)[0]
         assert evidence[0] < limit <= evidence[1]

@@ -41,6 +41,16 @@ def test_the_mean_time_to_rollback_is_within_1_6_times_the_information_limit(bas
 
 
 @pytest.mark.parametrize(
+    ("baseline", "canary", "rpm"), [(0.01, 0.0165, 20_000), (0.02, 0.03, 20_000), (0.1, 0.15, 2000)]
+)
+def test_a_fault_just_beyond_the_boundary_is_found_within_twice_the_information_limit(baseline, canary, rpm):
+    """A seventh, a ninth and a fifth beyond it: no alternative far from the boundary speaks for those."""
+    limit = information_limit(baseline, canary, rpm)
+    harm, _ = minutes_to(baseline, canary, rpm, minutes=int(6 * limit), rollouts=150)
+    assert np.minimum(harm, 6 * limit).mean() <= 2 * limit
+
+
+@pytest.mark.parametrize(
     ("baseline", "canary", "rpm"), [(0.001, 0.1, 2000), (0.005, 0.1, 500), (0.02, 0.4, 500), (0.005, 0.5, 60)]
 )
 def test_a_severe_fault_is_found_in_two_minutes(baseline, canary, rpm):

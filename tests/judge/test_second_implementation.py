@@ -7,6 +7,7 @@ from scipy.optimize import minimize_scalar
 from scipy.stats import binom, binomtest
 
 from analyzers.judge import evidence
+from analyzers.judge.dispersion import Correlation
 from analyzers.judge.evidence import Starts, Streams, Tolerance, harm, log_upper, safe
 from analyzers.judge.judging import _wilson
 from analyzers.judge.projection import log_e, project
@@ -71,7 +72,9 @@ def rollout(seed: int, minutes: int = 6):
 def streams(minutes, prior=(0, 0)) -> Streams:
     f_c, n_c, f_b, n_b = np.array(minutes, dtype=float).T
     none = np.zeros_like(f_c)
-    return Streams(f_c, n_c, f_b, n_b, np.array([float(prior[0])]), np.array([float(prior[1])]), none)
+    return Streams(
+        f_c, n_c, f_b, n_b, np.array([float(prior[0])]), np.array([float(prior[1])]), Correlation(none, none)
+    )
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -83,7 +86,8 @@ def test_harm_agrees_with_the_obvious_recursion(seed):
     slow = obvious.harm(
         minutes, mpf(a), mpf(rho), mpf(limit), 4, prior=prior,
         factors=[mpf(one) for one in evidence.HARM_FACTORS], own_factor=mpf(evidence.OWN_FACTOR),
-        weights=[mpf(one) for one in evidence.HARM_WEIGHTS], first=mpf(evidence.FIRST_START),
+        weights=[mpf(one) for one in evidence.HARM_WEIGHTS], caps=[mpf(one) for one in evidence.HARM_CAPS],
+        first=mpf(evidence.FIRST_START),
     )  # fmt: skip
     assert fast == pytest.approx(float(mp.log(slow)), rel=1e-7, abs=1e-7)
 
