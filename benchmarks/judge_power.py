@@ -54,13 +54,16 @@ def limit(baseline: float, canary: float, rpm: float) -> float:
 
 
 def simulate(  # noqa: PLR0913 (every argument names one property of the simulated world)
-    canary: Any, baseline: float, rpm: float, *, rollouts: int, minutes: int = 120, history: int = 60, k: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """First crossings; `canary` is a rate or one per minute; k > 0: beta-binomial minutes."""
+    canary: Any, baseline: float, rpm: float, *, rollouts: int, minutes: int = 120, history: int = 60, k: int = 0,
+    clusters: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """First crossings; `canary` is a rate or one per minute; k > 0: beta-binomial minutes; or failures in clusters."""
     rng = np.random.default_rng(SEED)
 
     def bad(requests: np.ndarray, rate: Any) -> np.ndarray:
         rates = np.broadcast_to(rate, requests.shape)
+        if clusters:
+            return np.minimum(clusters * rng.poisson(requests * rates / clusters), requests)
         return rng.binomial(requests, rng.beta(k * rates, k * (1 - rates)) if k else rates)
 
     sent = rng.poisson(rpm, (rollouts, minutes))
@@ -133,6 +136,21 @@ def dispersed(rollouts: int) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"k": k or "coin flips", "rpm": rpm, "rate": rate}
         for name, history in (("history", 60), ("no history", 0)):
             harm, safe = simulate(POINTS + RATIO * rate, rate, rpm, rollouts=rollouts, history=history, k=k)
+            row[name] = {
+                "rollbacks %": round(100 * float((harm > 0).mean()), 2),
+                "promotions %": round(100 * float((safe > 0).mean()), 2),
+            }
+        table.append(row)
+    return table
+
+
+def clustered(rollouts: int) -> list[dict[str, Any]]:
+    """The same where failures come in clusters: a failing request is sent again, and fails again."""
+    table = []
+    for size, rate, rpm in ((2, 0.005, 2000), (3, 0.005, 2000), (3, 0.001, 20_000), (5, 0.02, 2000)):
+        row: dict[str, Any] = {"failures at once": size, "rpm": rpm, "rate": rate}
+        for name, history in (("history", 60), ("no history", 0)):
+            harm, safe = simulate(POINTS + RATIO * rate, rate, rpm, rollouts=rollouts, history=history, clusters=size)
             row[name] = {
                 "rollbacks %": round(100 * float((harm > 0).mean()), 2),
                 "promotions %": round(100 * float((safe > 0).mean()), 2),
@@ -272,6 +290,7 @@ def main() -> None:
         ("minutes after a fault that begins at minute 40", late),
         ("minutes to promotion without a difference", promotion),
         ("errors exactly at the margin, overdispersed minutes", dispersed),
+        ("errors exactly at the margin, failures in clusters", clustered),
         ("ten instances a slot", instances),
         ("a fully broken operation at 2,000 requests a minute", lambda number: operation(number // 10)),
         ("speed", lambda _number: speed()),

@@ -85,7 +85,7 @@ def evidence() -> str:
 def _evidence(seen: Traffic) -> tuple[list[float], list[float]]:
     counts = [part.astype(np.float64) for part in (seen.canary_bad, seen.canary, seen.baseline_bad, seen.baseline)]
     past_bad, past = seen.past_bad.astype(np.float64), seen.past.astype(np.float64)
-    known = correlation(counts[2], counts[3], past_bad, past)
+    known = correlation((counts[0], counts[2]), (counts[1], counts[3]), past_bad, past)
     before = (past_bad.sum(axis=-1, keepdims=True), past.sum(axis=-1, keepdims=True))
     limit = float(np.log(1 / ALPHA))
     test = Test(

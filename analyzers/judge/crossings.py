@@ -150,7 +150,12 @@ def _streams(canary: Instances, baseline: Instances, past: Instances, rows: slic
         baseline.requests[rows],
         past.bad[rows].sum(axis=-1, keepdims=True),
         past.requests[rows].sum(axis=-1, keepdims=True),
-        correlation(baseline.bad[rows], baseline.requests[rows], past.bad[rows], past.requests[rows]),
+        correlation(
+            (canary.bad[rows], baseline.bad[rows]),
+            (canary.requests[rows], baseline.requests[rows]),
+            past.bad[rows],
+            past.requests[rows],
+        ),
     )
 
 

@@ -28,7 +28,7 @@ ROUNDS = 3
 PAIR = 2 / 3
 # A spread is believed to be more than coin flips from this many standard deviations on, fully one later. Safety
 # believes it sooner: a promotion can wait, a rollback must not.
-DOUBT_HARM, DOUBT_SAFE = 1.0, 0.25
+DOUBT_HARM, DOUBT_SAFE = 1.3, 0.5
 # Few pairs can look calm by luck: an upper bound is used, not the estimate. CAUTION standard deviations above
 # it, and up to CAREFUL more with at most FEW_PAIRS pairs whose spread is believed in.
 CAUTION, CAREFUL, FEW_PAIRS = NormalDist().inv_cdf(0.6), 1.75, 10.0
@@ -37,16 +37,23 @@ CAUTION, CAREFUL, FEW_PAIRS = NormalDist().inv_cdf(0.6), 1.75, 10.0
 UNKNOWN, FIRST_MOST, FIRST_PAIRS = 1 / 300, 0.02, 3
 # The estimate is renewed after each of the first ten pairs, then whenever a third more has been seen.
 EVERY_PAIR_UNTIL, GROWTH = 10, 4 / 3
+# With a history, the canary's own pairs are few for long: theirs is renewed at these, and half as many more.
+OWN_FROM, OWN_GROWTH = 3, 1.5
 # At so many pairs, all intervals so far are weighed anew with what is known by then. A history of an hour has
 # passed them all.
 REVISIONS = (2, 4, 6, 9, 13, 20, 30)
 
 
 class Correlation(NamedTuple):
-    """The intra-interval correlation known before each interval, shape (..., intervals)."""
+    """What is known before each interval, shape (..., intervals): n requests tell as much as n / (1 + c + (n - 1) icc).
 
-    harm: Floats  # as evidence of harm is weighed
-    safe: Floats  # as evidence of safety is: believed sooner, never smaller
+    Requests of one interval are alike (icc), and failures come in clusters of some size, such as retries (c).
+    """
+
+    harm: Floats  # icc, as evidence of harm is weighed
+    safe: Floats  # icc, as evidence of safety is: believed sooner
+    clusters_harm: Floats  # c
+    clusters_safe: Floats
 
 
 class Spread(NamedTuple):
@@ -155,26 +162,69 @@ def believed(seen: Spread) -> Floats:
     return np.where(seen.pairs > 0, found, UNKNOWN)
 
 
+def clustered(found: Floats, baseline: Spread, canary: Spread) -> tuple[Floats, Floats]:
+    """(icc, c) from the correlation that explains the baseline's spread alone, shape (2, ...) each.
+
+    Two sizes of interval tell the two apart: a correlation weighs on the larger one, clusters weigh on both alike.
+    The canary's own spread says where between them its inflation lies. Before it has shown enough pairs, safety
+    takes the most that can be (a promotion can wait), harm the geometric mean, or the least where all will soon be
+    weighed anew (`revisions`).
+    """
+    if not found.any():
+        return found, found
+    others_b, others_c = np.maximum(baseline.requests - 1, 0.0), np.maximum(canary.requests - 1, 0.0)
+    least, most = others_c * found, others_b * found
+    middle = np.where(baseline.pairs > REVISIONS[-1], np.sqrt((1 + least[0]) * (1 + most[0])) - 1, least[0])
+    shown = others_c * upper(canary, np.full_like(canary.pairs, CAUTION))
+    own = np.where(canary.pairs >= OWN_FROM, shown, np.stack((middle, most[1])))
+    inflation = np.maximum(np.minimum(own, most), least)
+    apart = others_b - others_c
+    told = (apart > 0.25 * others_c) & (baseline.pairs > 0)
+    icc = np.where(told, (most - inflation) / np.maximum(apart, 1e-9), found)
+    return icc, np.where(told, inflation - others_c * icc, 0.0)
+
+
 def correlation(
-    bad: Floats, requests: Floats, history_bad: Floats | None = None, history: Floats | None = None
+    bad: tuple[Floats, Floats],
+    requests: tuple[Floats, Floats],
+    history_bad: Floats | None = None,
+    history: Floats | None = None,
 ) -> Correlation:
-    """The correlation known before each interval, from baseline pairs that ended before it; shape as `bad`."""
-    intervals = bad.shape[-1]
+    """What is known before each interval, from pairs that ended before it; counts are (canary, baseline)."""
+    both_bad, both = np.stack(bad), np.stack(requests)
+    intervals = both.shape[-1]
     past = 0 if history is None else history.shape[-1]
-    if history is not None and history_bad is not None:
-        bad, requests = np.concatenate((history_bad, bad), -1), np.concatenate((history, requests), -1)
-    result = np.full((2, *bad.shape[:-1], intervals), UNKNOWN)
-    # Of all intervals so far, all but the first are pairs that ended before: from two on, there are some.
-    begins, position = [], max(past, 2)
-    while position < past + intervals:
-        begins.append(position)
-        pairs = position - 1
-        position += 1 if pairs < EVERY_PAIR_UNTIL else max(1, int(pairs * GROWTH) + 1 - position)
+    if history is not None and history_bad is not None:  # the canary had no requests then
+        both_bad = np.concatenate((np.stack((np.zeros_like(history), history_bad)), both_bad), -1)
+        both = np.concatenate((np.stack((np.zeros_like(history), history)), both), -1)
+    result = np.full((*both.shape[:-1], intervals), UNKNOWN)
+    clusters = np.zeros_like(result)
+    begins = _renewals(intervals, past)
     if begins:
-        found = believed(spread(bad, requests, [one - 1 for one in begins]))
+        seen = spread(both_bad, both, [one - 1 for one in begins])
+        canary, baseline = (Spread(*(part[slot] for part in seen)) for slot in (0, 1))
+        found, c = clustered(believed(baseline), baseline, canary)
         spans = np.diff([*begins, past + intervals])
         result[..., begins[0] - past :] = np.repeat(found, spans, axis=-1)
-    return Correlation(*result)
+        clusters[..., begins[0] - past :] = np.repeat(c, spans, axis=-1)
+    return Correlation(*result, *clusters)
+
+
+def _renewals(intervals: int, past: int) -> list[int]:
+    """From which intervals on the estimate is a new one: as pairs of both slots grow, and as the canary's own do.
+
+    Of all intervals before one, all but the first are pairs that ended before: from two on, there are some.
+    """
+    begins, position = {max(past, 2)}, max(past, 2)
+    while position < past + intervals:
+        begins.add(position)
+        pairs = position - 1
+        position += 1 if pairs < EVERY_PAIR_UNTIL else max(1, int(pairs * GROWTH) + 1 - position)
+    own = OWN_FROM + 1
+    while past and own < intervals:
+        begins.add(past + own)
+        own = int(own * OWN_GROWTH) + 1
+    return sorted(one for one in begins if one < past + intervals)
 
 
 def revisions(intervals: int, history: int) -> list[tuple[int, int]]:

@@ -27,7 +27,7 @@ HARM_WEIGHTS = (0.3, 1.1, 1.0, 0.8, 0.1, 0.3)  # relative; the last is the own o
 HARM_CAPS = (2.5, np.inf, np.inf, np.inf, np.inf, 2.5)
 # Promotion: "no difference", and half-way between it and the boundary.
 SAFE_HALFWAYS = (0.0, 0.5)
-SAFE_WEIGHTS = (0.7, 0.3)
+SAFE_WEIGHTS = (0.8, 0.2)
 # Most of the prior says that a fault is there from the first interval: a deployment is when faults begin.
 FIRST_START = 0.65
 # Missing rows: the share halved is the null, the alternatives are fractions of it.
@@ -102,13 +102,13 @@ class Starts(NamedTuple):
         return self._replace(log_weights=self.log_weights[:intervals], log_unspent=self.log_unspent[:intervals])
 
 
-def reduced(streams: Streams, correlation: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Counts divided by each slot's design effect 1 + (n - 1) icc: overdispersed requests tell less.
+def reduced(streams: Streams, icc: Floats, clusters: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Counts divided by each slot's design effect 1 + c + (n - 1) icc, at most n: overdispersed requests tell less.
 
     Kish, "Survey Sampling" (1965), section 5.4.
     """
-    canary = 1 + np.maximum(streams.canary - 1, 0) * correlation
-    baseline = 1 + np.maximum(streams.baseline - 1, 0) * correlation
+    others = np.maximum(streams.canary - 1, 0), np.maximum(streams.baseline - 1, 0)
+    canary, baseline = (1 + np.minimum(clusters + one * icc, one) for one in others)
     return (
         streams.canary_bad / canary,
         streams.canary / canary,
@@ -137,7 +137,10 @@ def harm_intervals(streams: Streams, tolerance: Tolerance, cap: float) -> Floats
     fixed = np.broadcast_to(1 - good**factors, (len(HARM_FACTORS), *followed.shape))
     rates = within(np.concatenate((fixed, followed[None])), RATE_MIN, 1 - RATE_MIN)
     values = log_e(
-        reduced(streams, streams.correlation.harm), (rates, baseline_rate), tolerance.points, tolerance.ratio
+        reduced(streams, streams.correlation.harm, streams.correlation.clusters_harm),
+        (rates, baseline_rate),
+        tolerance.points,
+        tolerance.ratio,
     )
     caps = np.minimum(HARM_CAPS, cap).reshape((-1,) + (1,) * own.ndim)
     capped: Floats = np.where(possible, np.minimum(values, caps), 0.0)
@@ -170,7 +173,10 @@ def safe(streams: Streams, tolerance: Tolerance) -> Floats:
     baseline_rate = past_rate(streams.baseline_bad, streams.baseline, streams.prior_bad, streams.prior)
     rates = safe_rates(baseline_rate, tolerance)
     values = log_e(
-        reduced(streams, streams.correlation.safe), (rates, baseline_rate), tolerance.points, tolerance.ratio
+        reduced(streams, streams.correlation.safe, streams.correlation.clusters_safe),
+        (rates, baseline_rate),
+        tolerance.points,
+        tolerance.ratio,
     )
     weights = np.log(np.array(SAFE_WEIGHTS)).reshape((-1,) + (1,) * baseline_rate.ndim)
     evidence: Floats = np.logaddexp.reduce(np.cumsum(values, axis=-1) + weights, axis=0)

@@ -158,7 +158,7 @@ class Look:
         return self.step_total.cut(slice(self.settled.intervals))
 
     def without_baseline(self, streams: Streams) -> Streams:
-        """One-sample form: the canary alone, with the correlation that the baseline had."""
+        """One-sample form: the canary alone, with the unrest that both slots had."""
         none = np.zeros_like(streams.canary)
         wide = (np.broadcast_to(one, (*one.shape[:2], none.shape[-1])) for one in self.lasting_correlation)
         return streams._replace(baseline_bad=none, baseline=none, correlation=Correlation(*wide))
@@ -204,7 +204,8 @@ class Look:
     def _above_past(self, bad: Floats, requests: Floats, intervals: int, grouping: Grouping | None) -> Tolerance:
         """The tolerance above the upper bound of a past rate, or of the same hours' where that is higher."""
         same_bad, same = self.tally.before(self.counts.same_hours, grouping)
-        effect = 1 + np.maximum(requests / max(intervals, 1) - 1, 0) * self.lasting_correlation.harm
+        others, known = np.maximum(requests / max(intervals, 1) - 1, 0), self.lasting_correlation
+        effect = 1 + np.minimum(known.clusters_harm + others * known.harm, others)
         upper = log_upper(bad / effect, requests / effect, self.watch_limit)
         if same.any():
             same_upper = log_upper(same_bad / effect, same / effect, self.watch_limit)

@@ -167,7 +167,7 @@ class Tally:
     def streams(self, span: Span, grouping: Grouping | None = None) -> Streams:
         """Sums over the span, shape (indicators, groups, intervals); one group of everything without one.
 
-        The history of the same group is the prior; the correlation is that of the whole baseline.
+        The history of the same group is the prior; the unrest is that of the whole slots.
         """
         canary_bad, canary = self.summed(span, Role.CANARY, grouping)
         baseline_bad, baseline = self.summed(span, Role.BASELINE, grouping)
@@ -209,15 +209,16 @@ class Tally:
         return lines[3:], lines[0] - self.warm_only[:, None] * lines[2]
 
     def correlation(self, span: Span, ahead: int = 0) -> Correlation:
-        """Intra-interval correlation of the whole baseline, shape (indicators, 1, intervals + ahead) each.
+        """What is known of the slots' unrest as wholes, shape (indicators, 1, intervals + ahead) each.
 
         As this look weighs them: intervals before the last revision with what was known at it.
         """
-        bad, requests = (part[:, 0] for part in self.summed(span, Role.BASELINE))
-        if ahead:
-            none = np.zeros((len(bad), ahead))
-            bad, requests = np.concatenate((bad, none), -1), np.concatenate((requests, none), -1)
-        known = correlation(bad, requests, *self._history)
+        none = np.zeros((len(self.indicators), ahead))
+        (canary_bad, canary), (bad, requests) = (
+            [np.concatenate((part[:, 0], none), -1) if ahead else part[:, 0] for part in self.summed(span, role)]
+            for role in (Role.CANARY, Role.BASELINE)
+        )
+        known = correlation((canary_bad, bad), (canary, requests), *self._history)
         first, _end = revisions(span.intervals + ahead, self.history_length)[-1]
         return Correlation(*(one[:, None] for one in revised(known, first)))
 

@@ -115,6 +115,23 @@ def test_without_a_history_too_but_for_the_rarest_failures(rate, promise):
     assert safe <= allowed(promise)
 
 
+@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize(("rate", "rpm"), [(0.005, 2000), (0.001, 20_000)])
+def test_retries_in_clusters_cost_at_most_twice_the_promises(size, rate, rpm):
+    """A failing request is sent again and fails again: `size` failures for each, in both slots."""
+    rng = np.random.default_rng(SEED + size)
+    sent, past = rng.poisson(rpm, (ROLLOUTS, 2 * MINUTES)), rng.poisson(rpm, (ROLLOUTS, 60))
+    canary = rng.binomial(sent, 0.1)
+
+    def bad(requests, rate):
+        return np.minimum(size * rng.poisson(requests * rate / size), requests)
+
+    counts = (canary, bad(canary, boundary(rate)), sent - canary, bad(sent - canary, rate))
+    harmful, safe = crossings(counts, (past, bad(past, rate)), alpha=0.01, beta=0.01)
+    assert harmful <= allowed(0.02)
+    assert safe <= allowed(0.02)
+
+
 @pytest.mark.parametrize("rate", [0.003, 0.01])
 def test_stronger_bursts_keep_the_promise_after_an_hour_of_history(rate):
     """k = 50: as if 51 requests told anything."""

@@ -73,7 +73,13 @@ def streams(minutes, prior=(0, 0)) -> Streams:
     f_c, n_c, f_b, n_b = np.array(minutes, dtype=float).T
     none = np.zeros_like(f_c)
     return Streams(
-        f_c, n_c, f_b, n_b, np.array([float(prior[0])]), np.array([float(prior[1])]), Correlation(none, none)
+        f_c,
+        n_c,
+        f_b,
+        n_b,
+        np.array([float(prior[0])]),
+        np.array([float(prior[1])]),
+        Correlation(none, none, none, none),
     )
 
 
