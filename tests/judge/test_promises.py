@@ -115,6 +115,15 @@ def test_without_a_history_too_but_for_the_rarest_failures(rate, promise):
     assert safe <= allowed(promise)
 
 
+@pytest.mark.parametrize("rate", [0.001, 0.005])
+def test_ten_minutes_of_history_are_enough(rate):
+    """k = 200 at 20,000 requests a minute, rare failures too."""
+    counts, history = world(boundary(rate), rate, rpm=20_000, k=200, history=10, seed=64)
+    harmful, safe = crossings(counts, history, alpha=0.01, beta=0.01)
+    assert harmful <= allowed(0.02)
+    assert safe <= allowed(0.02)
+
+
 @pytest.mark.parametrize("size", [2, 3, 5])
 @pytest.mark.parametrize(("rate", "rpm"), [(0.005, 2000), (0.001, 20_000)])
 def test_retries_in_clusters_cost_at_most_twice_the_promises(size, rate, rpm):
