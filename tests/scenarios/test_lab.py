@@ -26,7 +26,7 @@ QUICK = {
     "watch": "2s",
     "history": "10s",
     "gate": {"path": "/api/health", "successes": 1, "deadline": "30s", "timeout": "3s"},
-    "indicators": {"failures": {"points": 15, "ratio": 1.5}, "rejected": "off", "p95": "off"},
+    "indicators": {"failures": {"points": 20, "ratio": 1.5}, "rejected": "off", "p95": "off"},
     "limits": {"blind": "2s", "unobserved": "3s", "one_instance": "3s"},
     "expert": {"interval": "1s", "settle": "1s", "propagation": "1s", "cold": "1s"},
 }
