@@ -78,17 +78,16 @@ class Direct:
 
     def __init__(self, pin: Pin, pools: PoolShifter, markers: MarkerShifter) -> None:
         self._pin, self._pools, self._markers = pin, pools, markers
-        self._backends = {slot: config.backend for slot, config in pin.slots.items()}
 
     def shift(self, share: int, slot: Slot | None) -> Shifted:
         """Pool first, read back, then the marker where it must follow; nothing that is so already is written."""
         pin, wrote = self._pin, list[str]()
         marker = self._markers.read(pin.api_management, pin.marker)
-        pool = self._pools.read(pin.api_management, pin.pool, self._backends)
+        pool = self._pools.read(pin.api_management, pin.pool, pin.backends)
         slot = slot or self._other(share, marker, pool)
         wanted = Weights.of(slot, share)
         if pool.weights != wanted:
-            pool = self._pools.write(pin.api_management, pin.pool, self._backends, wanted, pool.etag)
+            pool = self._pools.write(pin.api_management, pin.pool, pin.backends, wanted, pool.etag)
             wrote.append("pool")
         if pool.weights != wanted:
             raise Refused(

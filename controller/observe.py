@@ -99,7 +99,7 @@ def standing(policy: Policy, rollout: Rollout, *, off: bool, storm: str) -> Stan
 def read_pool(world: World, pin: Pin) -> PoolReading | Failed:
     """The weights now, or why not."""
     try:
-        return world.pool.read(pin.api_management, pin.pool, {slot: one.backend for slot, one in pin.slots.items()})
+        return world.pool.read(pin.api_management, pin.pool, pin.backends)
     except _CANNOT as error:
         return failed("pool", error)
 

@@ -11,7 +11,6 @@ from controller.observe import glance, read_marker, read_pool
 from controller.tick import tick
 from controller.world import World
 from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline, shift_after
-from rollouts.decision import Decision
 from rollouts.errors import CanaryError, Conflict, Misconfigured, NotFound, PolicyError, Refused, Unavailable
 from rollouts.observation import Failed, Mode, Observation, Slot
 from rollouts.rollout import Announcement, Rollout
@@ -74,7 +73,8 @@ def _act(world: World, service: str, asked: Command) -> Done:
         asked = instead
     if stored.value.closed and asked.kind is CommandKind.ROLLBACK:
         return _return(world, stored, asked, seen)
-    return _saved(world, stored, command(stored.value, asked, seen, world.now()))
+    decision = command(stored.value, asked, seen, world.now())
+    return Done(rollout=world.records.save(stored, decision).value, sentence=decision.sentence)
 
 
 def _return(world: World, closed: Stored[Rollout], asked: Command, seen: Observation) -> Done:
@@ -84,10 +84,6 @@ def _return(world: World, closed: Stored[Rollout], asked: Command, seen: Observa
     record = return_to_baseline(closed.value, asked, intake.new_id(service, f"rollback-of-{closed.value.id}", now), now)
     decision = begin_return(record, asked, seen, now)
     return Done(rollout=world.records.create(decision).value, sentence=decision.sentence)
-
-
-def _saved(world: World, stored: Stored[Rollout], decision: Decision) -> Done:
-    return Done(rollout=world.records.save(stored, decision).value, sentence=decision.sentence)
 
 
 def start(world: World, told: Announcement) -> Rollout:

@@ -115,8 +115,7 @@ def write_pool(world: World, rollout: Rollout, seen: Observation) -> PoolReading
         return pool
     if not pool_is_ours(rollout, pool):
         raise Conflict(f"{pin.pool} was changed by somebody else meanwhile: {pool.weights}")
-    backends = {slot: one.backend for slot, one in pin.slots.items()}
-    return world.pool.write(pin.api_management, pin.pool, backends, rollout.weights, pool.etag)
+    return world.pool.write(pin.api_management, pin.pool, pin.backends, rollout.weights, pool.etag)
 
 
 def write_marker(world: World, rollout: Rollout, seen: Observation, pool: PoolReading) -> MarkerReading:

@@ -76,6 +76,11 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
     operations: int = 10  # told apart by traffic
 
     @property
+    def backends(self) -> dict[Slot, str]:
+        """Names of the slots' backends in the pool."""
+        return {slot: config.backend for slot, config in self.slots.items()}
+
+    @property
     def horizon(self) -> int:
         """Intervals in which a fault may begin: all deadlines and the watch."""
         judged = len(self.steps) - 1

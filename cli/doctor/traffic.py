@@ -50,7 +50,7 @@ def _tier(pin: Pin, adapters: Adapters) -> str:
 
 
 def _pool(pin: Pin, adapters: Adapters) -> str:
-    reading = adapters.pool.read(pin.api_management, pin.pool, _backends(pin))
+    reading = adapters.pool.read(pin.api_management, pin.pool, pin.backends)
     if reading.session_affinity:
         raise Refused(
             f"{pin.pool} has session affinity, so clients and not requests are split, and the judge's promise does not "
@@ -66,8 +66,8 @@ def _write(service: ServicePolicy, adapters: Adapters, app: FunctionApp, *, read
         raise Skipped("--read-only: whether the pool may be written was not tried")
     if phase := app.phase(service.name):
         raise Skipped(f"a rollout runs (phase {phase}): the pool is left to it, ask again when it has ended")
-    before = adapters.pool.read(pin.api_management, pin.pool, _backends(pin)).weights
-    after = adapters.pool.rewrite(pin.api_management, pin.pool, _backends(pin)).weights
+    before = adapters.pool.read(pin.api_management, pin.pool, pin.backends).weights
+    after = adapters.pool.rewrite(pin.api_management, pin.pool, pin.backends).weights
     if after != before:
         raise Refused(
             f"{pin.pool} held blue {before.blue} / green {before.green} and now holds blue {after.blue} / green "
@@ -78,7 +78,7 @@ def _write(service: ServicePolicy, adapters: Adapters, app: FunctionApp, *, read
 
 def _marker(pin: Pin, adapters: Adapters) -> str:
     live = adapters.marker.read(pin.api_management, pin.marker).live
-    weights = adapters.pool.read(pin.api_management, pin.pool, _backends(pin)).weights
+    weights = adapters.pool.read(pin.api_management, pin.pool, pin.backends).weights
     if weights.share(live) == 0:
         raise Refused(
             f"it says {live}, which gets 0 % of {pin.pool}: set the marker or the weights, so that they agree"
@@ -110,7 +110,3 @@ def _admission(detail: str, adapters: Adapters, *, preview: bool) -> str:
         f": its authentication does not admit {adapters.object_id()}: run doctor as the function app, or add "
         "this one to callerPrincipalIds (bicep/slot.bicep)"
     )
-
-
-def _backends(pin: Pin) -> dict[Slot, str]:
-    return {slot: config.backend for slot, config in pin.slots.items()}
