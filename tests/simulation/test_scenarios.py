@@ -392,6 +392,25 @@ def test_target_says_whether_asking_again_helps(begun):
     assert simulation.world.records.lease("checkout") is None
 
 
+def test_the_marker_is_never_written_before_the_pool_gives_that_slot_everything(begun, monkeypatch):
+    """To 100 and back after promotion, also while API Management refuses the weights for some time."""
+    simulation = begun()
+    given, write = [], simulation.marker.write
+
+    def watched(service, marker, live, etag):
+        given.append((live, simulation.pool.weights.share(live)))
+        return write(service, marker, live, etag)
+
+    monkeypatch.setattr(simulation.marker, "write", watched)
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10, 50))
+    simulation.pool.faults = ["throttled"] * 3
+    ends(simulation, Outcome.PROMOTED)
+    simulation.pool.faults = ["throttled"] * 3
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada"))
+    ends(simulation, Outcome.ROLLED_BACK)
+    assert given == [(Slot.GREEN, 100), (Slot.BLUE, 100)]
+
+
 def test_preempt_brings_the_share_to_0_before_the_lease(begun):
     simulation = begun()
     simulation.run(LONG, lambda: simulation.rollout.shares == (10, 50))
