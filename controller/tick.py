@@ -91,8 +91,13 @@ def save(world: World, stored: Stored[Rollout], decision: Decision) -> Stored[Ro
 
 
 def converge(world: World, stored: Stored[Rollout], seen: Observation) -> Stored[Rollout]:
-    """Make pool and marker what the stored rollout says: the pool first, read back, then the marker."""
+    """Make pool and marker what the stored rollout says: the pool first, read back, then the marker.
+
+    One that this tick has closed was read back by its own look.
+    """
     rollout = stored.value
+    if rollout.closed:
+        return stored
     if wants_write(rollout, seen.standing, seen.pool, seen.marker):
         try:
             pool = write_pool(world, rollout, seen)

@@ -40,6 +40,7 @@ START = 1_700_000_040.0  # a whole minute; any would do
 OPERATIONS = ("GET /hello", "GET /items", "POST /pay")
 MIX = (0.6, 0.395, 0.005)  # POST /pay is the critical route with half a percent of the traffic
 INSTANCES = 3
+EFFECT_SECONDS = 0.001  # of every touch of the world: two looks at the clock in one tick are never the same moment
 SIGMA = 0.8  # of the lognormal latency
 MEDIAN_MS = 120.0
 
@@ -295,6 +296,7 @@ class Simulation:
         self.common_failures = 0.0  # of both slots: a shared outage
         self.later: list[tuple[float, Callable[[], None]]] = []
         self.effects = 0
+        self.spent = 0.0  # seconds that the effects of this interval took so far
         self.crash_at: int | None = None  # kill the process at this effect; None = never
         self.world = self._boot()
 
@@ -306,13 +308,14 @@ class Simulation:
     def effect(self, _name: str) -> None:
         """Every touch of the world: where a crash may come."""
         self.effects += 1
+        self.spent += EFFECT_SECONDS
         if self.crash_at is not None and self.effects == self.crash_at:
             raise Crash
 
     def _boot(self) -> World:
         records = _Watched(SqliteStore(self.store_file, "canary"), self)
         return World(
-            now=lambda: self.now,
+            now=lambda: self.now + self.spent,
             records=Records(records),
             policy=lambda: self.policy,
             packaged=lambda: "",
@@ -366,7 +369,7 @@ class Simulation:
     def step(self) -> None:
         """One interval: traffic, what was planned, the tick, sometimes the lookout."""
         self._traffic()
-        self.now += self.interval
+        self.now, self.spent = self.now + self.interval, 0.0
         for due in [one for one in self.later if one[0] <= self.now]:
             self.later.remove(due)
             due[1]()

@@ -99,6 +99,7 @@ def test_a_broken_health_url_is_rejected_without_traffic(begun):
 def test_the_wrong_version_is_rejected_without_traffic(begun):
     simulation = begun()
     simulation.apps[Slot.GREEN].version = "1.0.9"
+    simulation.world.records.mark_seen("checkout", "1.0.9", "idle", simulation.now)  # no news for the lookout
     ends(simulation, Outcome.REJECTED)
     assert simulation.pool.writes == []
     assert "1.0.9" in simulation.rollout.reason
@@ -332,6 +333,16 @@ def test_harmful_refuses_promote_and_abort_always_wins(begun):
     assert simulation.rollout.shares == (10,)
     requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
     ends(simulation, Outcome.ABORTED)
+
+
+def test_an_abort_in_the_gate_is_told_at_the_next_look_and_is_no_incident(begun):
+    simulation = begun()
+    simulation.run(1)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
+    simulation.run(1)
+    assert simulation.closed()
+    assert simulation.kinds()[-1] == "aborted"
+    assert simulation.world.records.incidents(10) == []
 
 
 def test_a_pause_does_not_protect_a_harmful_version(begun):
