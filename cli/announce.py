@@ -9,10 +9,12 @@ from urllib.parse import urlsplit
 
 import typer
 
+from cli import certificates
 from cli.credential import credential
 from cli.ending import BadInput, ends
 from cli.options import AsJson, service_name
 from cli.screen import Screen
+from cli.wait import wait_for
 from rollouts.errors import CanaryError, Misconfigured, Unavailable
 from rollouts.observation import Slot
 
@@ -77,7 +79,7 @@ def announce(
         screen.result({"id": event_id, "type": EVENT_TYPE, "data": data})
         return
     screen.line(f"announced: {version} on {slot.value} of {service}")
-    screen.aside(f"follow it: canary wait --service {service} --version {version} --deployment-id {deployment_id}")
+    screen.aside(f"follow it: {wait_for(service, version, deployment_id)}")
 
 
 def _endpoint(topic: str | None) -> str:
@@ -104,6 +106,7 @@ def _publish(endpoint: str, event_id: str, data: Mapping[str, object]) -> None:
     from azure.core.messaging import CloudEvent
     from azure.eventgrid import EventGridPublisherClient
 
+    certificates.must_be_there()
     # It warns that it does not know retry_total, and obeys it.
     logging.getLogger("azure.eventgrid._legacy").setLevel(logging.ERROR)
     key = os.environ.get(TOPIC_KEY_SETTING)

@@ -7,6 +7,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+from cli import certificates
 from rollouts.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def credential() -> SignedIn:
     """A credential; which one is settled by the environment alone, so nothing is probed and nothing hangs."""
     from azure.identity import AzureCliCredential, ManagedIdentityCredential
 
+    certificates.must_be_there()
     if os.environ.get(IDENTITY_SETTING):
         mend = "switch this machine's managed identity on; for a user-assigned one set AZURE_CLIENT_ID to its client id"
         return SignedIn(ManagedIdentityCredential(client_id=os.environ.get("AZURE_CLIENT_ID")), mend)

@@ -5,6 +5,7 @@ import re
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from cli import certificates
 from cli.ending import BadInput
 from rollouts.errors import NotFound, PolicyError, Refused, Unavailable
 from rollouts.policy_file.leaves import is_loopback
@@ -49,6 +50,7 @@ class Remote:
     ) -> Answer:
         import requests
 
+        certificates.must_be_there()
         headers = {"Accept": "application/json"}
         if self._key:
             headers["x-functions-key"] = self._key
@@ -83,6 +85,7 @@ class Remote:
         except ValueError:
             answer = None
         said = answer.get("error") if isinstance(answer, dict) else None
+        said = said if isinstance(said, str) else None  # an object is what Azure itself says
         status = response.status_code
         match status:
             case 200 | 201 | 202 if isinstance(answer, dict):

@@ -9,6 +9,7 @@ from cli.options import Actor, AsJson, Reason, Service, Url
 from cli.remote import Remote
 from cli.screen import Screen
 from cli.status import state_of
+from cli.wait import wait_for
 from rollouts.observation import Slot
 
 
@@ -45,4 +46,8 @@ def start(
         return
     rollout = answer.get("rollout", {})
     screen.line(f"{rollout.get('id')}  {rollout.get('version')} on {rollout.get('canary')}: {state_of(rollout)}")
-    screen.aside(f"follow it: canary wait {rollout.get('id')}")
+    if successor := rollout.get("successor"):
+        screen.line(f"{successor['version']} begins when that has ended")
+        screen.aside(f"follow it: {wait_for(service, successor['version'], successor['deployment_id'])}")
+    else:
+        screen.aside(f"follow it: canary wait {rollout.get('id')}")

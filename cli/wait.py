@@ -1,5 +1,6 @@
 """`canary wait`: follow a rollout and end as it ends."""
 
+import shlex
 import time
 from typing import Annotated
 
@@ -43,6 +44,15 @@ def wait(
     following = Following(Remote(url), Screen(as_json=as_json), poll=poll, until=time.monotonic() + seconds(timeout))
     chosen = rollout or following.find(str(service), version=version, deployment_id=deployment_id)
     following.follow(chosen, patience=seconds(patience))
+
+
+def wait_for(service: str, version: str, deployment_id: str) -> str:
+    """The command that follows a deployment whose rollout may not have begun yet.
+
+    >>> wait_for("checkout", "1.4.2", "run 7")
+    "canary wait --service checkout --version 1.4.2 --deployment-id 'run 7'"
+    """
+    return shlex.join(["canary", "wait", "--service", service, "--version", version, "--deployment-id", deployment_id])
 
 
 class Following:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from controller import requests, views
+from controller import intake, requests, views
 from controller.world import World
 from rollouts.command import Command, CommandKind
 from rollouts.errors import Conflict, InvariantBroken, Misconfigured, NotFound, PolicyError, Refused, Unavailable
@@ -129,6 +129,8 @@ def rollouts(world: World, request: Request) -> Answer:
     names = [wanted] if wanted else sorted(world.policy().services)
     limit = _limit(request)
     found = [one for name in names for one in world.records.rollouts(name, limit)]
+    if wanted and not found:
+        intake.service_policy(world, wanted)  # one that left the file still has its rollouts
     newest = sorted(found, key=lambda one: one.started_at, reverse=True)[:limit]
     return ok({"rollouts": [views.summary(one) for one in newest]})
 

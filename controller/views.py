@@ -11,7 +11,7 @@ from rollouts import limits
 from rollouts.ask import history_start
 from rollouts.decision import Decision
 from rollouts.observation import MarkerReading
-from rollouts.rollout import Rollout
+from rollouts.rollout import Announcement, Rollout
 
 
 def summary(rollout: Rollout) -> dict[str, Any]:
@@ -32,7 +32,15 @@ def summary(rollout: Rollout) -> dict[str, Any]:
         "started_by": rollout.started_by,
         "closed_at": rollout.closed_at,
         "sentence": rollout.reason,
+        "successor": _named(rollout.successor),
     }
+
+
+def _named(successor: Announcement | None) -> dict[str, str] | None:
+    """What begins after this rollout's end; its rollout is found by the deployment id."""
+    if successor is None:
+        return None
+    return {"version": successor.version, "deployment_id": successor.deployment_id}
 
 
 def detail(world: World, rollout: Rollout) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from cli.main import PANELS
 from tests.cli.conftest import Api, Canary
 
 ROOT = Path(__file__).parents[2]
+ANNOUNCED = ("--service", "checkout", "--version", "2", "--slot", "green", "--deployment-id", "d2")
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[2]
         ((401, ""), 2, "CANARY_KEY"),
         ((403, ""), 2, "CANARY_KEY"),
         ((404, {"error": "checkout has no rollout: there is nothing to pause"}), 2, "nothing to pause"),
+        ((401, {"error": {"code": "AuthenticationFailed"}}), 2, "CANARY_KEY"),  # Azure's own words, not ours
         ((404, "not found"), 2, "CANARY_URL"),
         ((409, {"error": "the canary is HARMFUL: promote is refused"}), 1, "promote is refused"),
         ((429, ""), 4, "try again"),
@@ -53,6 +55,27 @@ def test_nobody_there_is_unreachable(canary: Canary, monkeypatch: pytest.MonkeyP
     assert result.exit_code == 4
     assert "Connection refused" in result.stderr
     assert "CANARY_URL" in result.stderr
+
+
+@pytest.mark.parametrize("setting", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("line", [("status",), ("announce", *ANNOUNCED), ("shift", "checkout", "0", "--direct")])
+def test_certificates_that_are_gone_are_named(
+    *, canary: Canary, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str, line: tuple[str, ...]
+) -> None:
+    """As after the end of a lab whose settings are still in the shell: a line, no traceback."""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    for name, value in {
+        setting: str(tmp_path / "ca.pem"),
+        "CANARY_URL": "https://127.0.0.1:9",
+        "CANARY_TOPIC": "https://127.0.0.1:9/api/events",
+        "CANARY_TOPIC_KEY": "a-topic-key",
+        "CANARY_POLICY": str(ROOT / "canary.yaml"),
+        "CANARY_ACTOR": "ada",
+    }.items():
+        monkeypatch.setenv(name, value)
+    result = canary(*line)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{setting} names {tmp_path / 'ca.pem'}, which is not there" in result.stderr
 
 
 @pytest.mark.parametrize(

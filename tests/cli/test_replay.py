@@ -283,7 +283,7 @@ class TestAStoredRollout:
         found = []
         for policy in (SIMULATED, without):
             said = json.loads(self.replayed(canary, api, simulated, policy, tmp_path).stdout)
-            found.append({one["name"]: one["baseline"]["bad"] for one in said["looks"][5]["verdict"]["indicators"]})
+            found.append({one["name"]: one["baseline"]["bad"] for one in said["looks"][7]["verdict"]["indicators"]})
         assert found[0] == {"failures": found[0]["failures"], **found[1]}
         assert len(set(found[0].values())) == 3
 

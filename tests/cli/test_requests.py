@@ -72,6 +72,14 @@ SENT: list[tuple[list[str], str, str, dict[str, Any], dict[str, Any], str]] = [
         {"rollout": ROLLOUT},
         "checkout-1  1.4.2 on green: step",
     ),
+    (
+        ["start", "checkout", "1.4.3", "--deployment-id", "run 8"],
+        "POST",
+        "services/checkout/start",
+        WHO | {"version": "1.4.3", "deployment_id": "run 8"},
+        {"rollout": ROLLOUT | {"outcome": "superseded", "successor": {"version": "1.4.3", "deployment_id": "run 8"}}},
+        "1.4.3 begins when that has ended",
+    ),
     (["shift", "checkout", "30"], "POST", "services/checkout/shift", WHO | {"share": 30}, ACTED, "Done as asked."),
     (
         ["shift", "checkout", "0", "--slot", "green"],

@@ -24,7 +24,7 @@ def post(
         body=json.dumps({"actor": "ada", "reason": "numbers"} | body).encode(),
         principal=principal,
     )
-    work = {"target": api.target, "release": api.release}.get(path, api.command)
+    work = {"target": api.target, "release": api.release, "start": api.start}.get(path, api.command)
     answer = api.handled(work, lambda: simulation.world, asked)
     return answer.status, json.loads(answer.body), answer.wake
 
@@ -51,6 +51,27 @@ def test_what_is_no_share_and_no_slot_is_bad_input(begun, bad):
 def test_a_share_that_cannot_be_is_refused(begun, bad):
     status, answer, _ = post(begun(), "shift", **bad)
     assert (status, "give a whole number from 0 to 100" in answer["error"]) == (409, True)
+
+
+def test_the_rollouts_of_a_service_that_is_none_are_not_an_empty_list(begun):
+    """A pipeline with a misspelt name would wait for hours."""
+    simulation = begun()
+    answers = {}
+    for service in ("checkout", "chekout"):
+        asked = api.Request(params={}, query={"service": service}, body=b"", principal=None)
+        answers[service] = api.handled(api.rollouts, lambda: simulation.world, asked)
+    assert len(json.loads(answers["checkout"].body)["rollouts"]) == 1
+    assert answers["chekout"].status == 404
+    assert "name one of checkout" in json.loads(answers["chekout"].body)["error"]
+
+
+def test_a_start_that_ends_another_rollout_names_what_follows(begun):
+    simulation = begun()
+    answer = post(simulation, "start", version="1.2", deployment_id="run 8")[1]["rollout"]
+    assert (answer["version"], answer["outcome"]) == ("1.1", "superseded")
+    assert answer["successor"] == {"version": "1.2", "deployment_id": "run 8"}
+    simulation.run(2)
+    assert (simulation.rollout.version, simulation.rollout.deployment_id) == ("1.2", "run 8")
 
 
 def test_without_any_rollout_a_shift_says_how_to_begin_one(tmp_path, policy):
