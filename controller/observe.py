@@ -89,10 +89,10 @@ def count(
 
 
 def standing(policy: Policy, rollout: Rollout, *, off: bool, storm: str) -> Standing:
-    """What is current for the rollout's service; a service that left the file finishes on its pin."""
+    """What is current for the rollout's service; one that left the file finishes on its pin, as it stood last."""
     current = policy.services.get(rollout.service)
     if current is None:
-        return Standing(mode=Mode.ACT, off=off, storm=storm)
+        return msgspec.structs.replace(rollout.standing or Standing(mode=Mode.ACT), off=off, storm=storm)
     return Standing(mode=current.mode, off=off, storm=storm, approvals=current.approvals, channels=current.channels)
 
 

@@ -95,6 +95,7 @@ def return_to_baseline(rollout: Rollout, asked: Command, record_id: str, now: fl
         started_at=now,
         started_by=f"person:{asked.actor}",
         pin=rollout.pin,
+        standing=rollout.standing,
         phase=Phase.CLOSING,
         phase_since=now,
         outcome=Outcome.ROLLED_BACK,

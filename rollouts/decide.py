@@ -19,7 +19,7 @@ from rollouts.notice import Notice, NoticeKind
 from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Slot, Standing
 from rollouts.policy import Pin, ServicePolicy
 from rollouts.rollout import Announcement, Hold, HoldReason, Outcome, Phase, Rollout
-from rollouts.rule import Ruling, closing, in_place, pool_is_ours, rule, switched
+from rollouts.rule import Ruling, closing, in_place, pool_is_ours, rule, switched, unheld_from
 from rollouts.states import Event, move
 from rollouts.witness import counts, nearest_step, newly_settled, read_marker, read_pool, witness
 
@@ -50,6 +50,7 @@ def begin(told: Announcement, service: ServicePolicy, rollout_id: str, look: Fir
     """A new rollout at its gate, with the notice that says so. On the live slot it is held from the start."""
     canary, live = look.canary, look.marker.live
     pin = service.pin
+    standing = Standing(mode=service.mode, approvals=service.approvals, channels=service.channels)
     rollout = Rollout(
         id=rollout_id,
         service=told.service,
@@ -59,6 +60,7 @@ def begin(told: Announcement, service: ServicePolicy, rollout_id: str, look: Fir
         started_at=look.now,
         started_by=told.by,
         pin=pin,
+        standing=standing,
         link=told.link,
         commit=told.commit,
         ask_before_rollback=told.ask_before_rollback,
@@ -67,7 +69,6 @@ def begin(told: Announcement, service: ServicePolicy, rollout_id: str, look: Fir
         marker_seen=look.marker,
         share=100 if canary is live else 0,
     )
-    standing = Standing(mode=service.mode, approvals=service.approvals, channels=service.channels)
     seen = Observation(pool=look.pool, marker=look.marker, telemetry=None, probes={}, standing=standing)
     draft = Draft(rollout, rollout, seen, look.now)
     draft.sentence = f"{told.service} {told.version} begins on {canary}: gate, then {list(pin.steps)} % ({told.by})"
@@ -416,7 +417,7 @@ class Draft:
         why = ruling.why[: 2 * limits.DETAIL_CHARACTERS]
         if held is None or held.reason is not reason:
             if held is not None:
-                self._resume_clock(held)
+                self._resume_clock()
             held, self.changed = Hold(reason=reason, since=self.now, detail=why), True
         else:
             held = replace(held, detail=why)
@@ -445,7 +446,7 @@ class Draft:
         held = self.rollout.hold
         if held is None:
             return
-        self._resume_clock(held)
+        self._resume_clock()
         self.rollout = replace(self.rollout, hold=None)
         self.changed = True
         if held.told_at is not None and not quietly:
@@ -455,11 +456,9 @@ class Draft:
                 f"{duration(self.now - held.since)} ({held.reason})",
             )
 
-    def _resume_clock(self, held: Hold) -> None:
-        """Time spent held does not count against the step's deadline."""
-        if self.rollout.clock_from is not None:
-            began = max(held.since, self.rollout.clock_from)
-            self.rollout = replace(self.rollout, clock_from=self.rollout.clock_from + max(0.0, self.now - began))
+    def _resume_clock(self) -> None:
+        """Time spent held counts neither against the step's deadline nor as watched."""
+        self.rollout = replace(self.rollout, clock_from=unheld_from(self.rollout, self.now))
 
     def _notice(self, kind: NoticeKind, text: str, command: str | None) -> Notice:
         rollout, pool, marker = self.rollout, self.seen.pool, self.seen.marker

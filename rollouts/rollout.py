@@ -7,7 +7,7 @@ import msgspec
 from analyzers.judge.counts import Segment
 from analyzers.judge.verdict import Verdict
 from rollouts.notice import Notice
-from rollouts.observation import MarkerReading, PoolReading, Slot, Weights
+from rollouts.observation import MarkerReading, PoolReading, Slot, Standing, Weights
 from rollouts.policy import Pin
 
 
@@ -98,6 +98,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     started_by: str  # "event:Canary.DeploymentCompleted", "timer", "person:ada@..."
     pin: Pin
+    standing: Standing | None = None  # as it was last: a service that leaves the file finishes on it; None = unknown
     link: str | None = None  # to the pipeline's run
     commit: str | None = None
     ask_before_rollback: bool = False

@@ -374,16 +374,9 @@ def _progress(rollout: Rollout, seen: Observation, verdict: Verdict, now: float)
     began = rollout.segments[-1].start if rollout.segments and rollout.segments[-1].end is None else None
     if began is None:
         return Ruling(why=f"no traffic for {rollout.canary} is judged yet")
-    spent = now - began
     if rollout.phase is Phase.WATCH:
-        if spent < pin.watch_seconds:
-            return Ruling(why=f"watching for another {duration(pin.watch_seconds - spent)} (watch)")
-        if rollout.pause is not None and now < rollout.pause.until:
-            return Ruling(why=f"paused by {rollout.pause.actor}: {rollout.pause.reason}")
-        return Ruling(
-            event=Event.WATCHED,
-            why=f"no harm in {duration(spent)} at 100 % (watch {duration(pin.watch_seconds)})",
-        )
+        return _watched(rollout, now)
+    spent = now - began
     last = rollout.step >= len(pin.steps) - 2
     proven, why = _good_enough(rollout, verdict)
     if proven and spent < pin.bake_seconds:
@@ -394,6 +387,25 @@ def _progress(rollout: Rollout, seen: Observation, verdict: Verdict, now: float)
             event=Event.PROVEN if last else Event.RAISED, why=why
         )
     return _deadline(rollout, why, now) or Ruling(why=why)
+
+
+def _watched(rollout: Rollout, now: float) -> Ruling:
+    """The watch ends after its time: that in which it was held (blind, most of all) was not watched."""
+    start, watch = unheld_from(rollout, now), rollout.pin.watch_seconds
+    spent = 0.0 if start is None else now - start
+    if spent < watch:
+        return Ruling(why=f"watching for another {duration(watch - spent)} (watch)")
+    if rollout.pause is not None and now < rollout.pause.until:
+        return Ruling(why=f"paused by {rollout.pause.actor}: {rollout.pause.reason}")
+    return Ruling(event=Event.WATCHED, why=f"no harm in {duration(spent)} at 100 % (watch {duration(watch)})")
+
+
+def unheld_from(rollout: Rollout, now: float) -> float | None:
+    """Where the time of the step or the watch counts from, were it never held; None = its traffic has not begun."""
+    start, held = rollout.clock_from, rollout.hold
+    if start is None or held is None:
+        return start
+    return start + max(0.0, now - max(held.since, start))
 
 
 def _good_enough(rollout: Rollout, verdict: Verdict) -> tuple[bool, str]:
@@ -416,8 +428,8 @@ def _good_enough(rollout: Rollout, verdict: Verdict) -> tuple[bool, str]:
 
 
 def _deadline(rollout: Rollout, why: str, now: float) -> Ruling | None:
-    pin = rollout.pin
-    if rollout.clock_from is None or now - rollout.clock_from <= pin.deadline_seconds:
+    pin, start = rollout.pin, unheld_from(rollout, now)
+    if start is None or now - start <= pin.deadline_seconds:
         return None
     late = f"not proven within {duration(pin.deadline_seconds)} at {rollout.share} % (deadline): {why}"
     return Ruling(hold=HoldReason.DEADLINE, why=late) if pin.at_deadline == "hold" else _back(rollout, late)

@@ -14,6 +14,7 @@ _WITH_TRAFFIC = (Phase.STEP, Phase.SWITCH, Phase.WATCH)
 
 def witness(rollout: Rollout, seen: Observation, now: float) -> Rollout:
     """The rollout with probes, pool, marker, T and instances as they were seen at `now` (epoch seconds)."""
+    rollout = replace(rollout, standing=replace(seen.standing, off=False, storm=""))
     rollout = _probes(rollout, seen)
     rollout = _thresholds(rollout, seen.quantiles, now)
     if isinstance(seen.pool, PoolReading):

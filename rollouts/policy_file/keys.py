@@ -97,7 +97,9 @@ DEADLINE: Final = Key(
     "Longest time at each judged share; then `at_deadline`.",
 )
 WATCH: Final = Key(
-    "watch", leaves.seconds("1s", "7d", example="30m"), "Time after the switch in which it can still go back."
+    "watch",
+    leaves.seconds("1s", "7d", example="30m"),
+    "Time after the switch in which it can still go back; held time does not count.",
 )
 HISTORY: Final = Key("history", leaves.seconds("1s", "7d", example="60m"), "The baseline's window before the rollout.")
 PROMOTE_WHEN: Final = Key(

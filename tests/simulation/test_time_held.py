@@ -1,0 +1,45 @@
+"""Time in which nothing is seen, or both slots are ill, counts for nothing: it neither proves nor condemns."""
+
+import pytest
+
+from lab.simulation import Simulation
+from rollouts.rollout import Outcome, Phase
+
+LATE = "    bake: 3s\n    deadline: 20s\n    at_deadline: rollback"
+
+
+def blind(simulation: Simulation, intervals: int) -> None:
+    """Requests go on and leave no row: the telemetry answers, with nothing."""
+    for _ in range(intervals):
+        simulation.step()
+        simulation.telemetry.minutes.pop()
+
+
+def test_a_watch_that_was_blind_is_watched_again_before_it_promotes(begun):
+    simulation = begun()
+    simulation.run(300, lambda: simulation.rollout.phase is Phase.WATCH)
+    blind(simulation, 14)
+    held = simulation.rollout.hold
+    assert held is not None, simulation.rollout.reason
+    assert held.reason == "blind"
+    simulation.run(300, lambda: simulation.rollout.phase is not Phase.WATCH)
+    seen = simulation.rollout.phase_since - simulation.rollout.pin.settle_seconds - held.since
+    assert simulation.rollout.outcome is Outcome.PROMOTED
+    assert seen > 9, f"promoted after {seen:g} s of sight (watch 15 s)"
+
+
+@pytest.mark.parametrize("why", ["shared", "blind"])
+def test_an_outage_longer_than_the_deadline_rolls_nothing_back(begun, policy, why):
+    simulation = begun(policy=policy.replace("    bake: 3s\n    deadline: 60s", LATE), rate=60)
+    simulation.run(40, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.run(6)
+    if why == "shared":
+        simulation.common_failures = 0.3
+    else:
+        simulation.telemetry.outage_until = simulation.now + 40
+    simulation.run(38)
+    assert simulation.rollout.hold is not None, simulation.rollout.reason
+    assert simulation.rollout.hold.reason == why
+    simulation.common_failures = simulation.telemetry.outage_until = 0.0
+    simulation.run(60, lambda: simulation.rollout.hold is None)
+    assert simulation.rollout.phase is Phase.STEP, simulation.rollout.reason
