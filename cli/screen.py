@@ -11,9 +11,14 @@ from datetime import UTC, datetime
 from typing import IO
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+PIPE_WIDTH = 100_000  # of a console that wraps nothing
+PROSE_WIDTH = 28  # below it a sentence is a column of single words
 
 STYLES = {
     "promoted": "bold green",
@@ -111,7 +116,11 @@ class Screen:
             self._out.print(Text.assemble((name.ljust(width), "dim"), "  ", (value, STYLES.get(value, ""))))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str | None = None) -> None:
-        """A table; piped, it is aligned text with a heading and no frame."""
+        """A table whose last column is prose; piped, it is aligned text with a heading and no frame.
+
+        In a terminal nothing is cut, least of all an id that is typed next: where the columns do not fit side by side,
+        each row is told as names and values.
+        """
         cells = [["-" if cell is None else printable(cell) for cell in row] for row in rows]
         if not self._out.is_terminal:
             if title:
@@ -120,15 +129,27 @@ class Screen:
             for row in (list(columns), *cells):
                 self.raw("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
             return
-        table = Table(*columns, title=title, box=box.SIMPLE_HEAD, title_justify="left", header_style="bold")
+        table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", header_style="bold")
+        for place, column in enumerate(zip(columns, *cells, strict=True), start=1):
+            width = max(map(cell_len, column))
+            prose = place == len(columns)
+            table.add_column(column[0], no_wrap=not prose, min_width=min(width, PROSE_WIDTH) if prose else width)
         for row in cells:
             table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-        self._out.print(table)
+        unlimited = self._out.options.update(max_width=PIPE_WIDTH)
+        if Measurement.get(self._out, unlimited, table).minimum <= self._out.width:
+            self._out.print(table)
+            return
+        if title:
+            self.line(title, style="italic")
+        for values in rows:
+            self.facts({name: value for name, value in zip(columns, values, strict=True) if value != ""})
+            self._out.print()
 
 
 def _console(stream: IO[str]) -> Console:
     """A console that wraps nothing when it is piped: a line stays one line for grep."""
     console = Console(file=stream, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(file=stream, highlight=False, markup=False, emoji=False, width=100_000)
+        console = Console(file=stream, highlight=False, markup=False, emoji=False, width=PIPE_WIDTH)
     return console

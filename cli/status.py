@@ -1,5 +1,6 @@
 """`canary status` and `canary show`: what is going on, and one rollout with its evidence."""
 
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +36,9 @@ def status(service: SomeService = None, url: Url = None, as_json: AsJson = False
         screen.result({"service": found, "rollouts": rollouts})
         return
     _services(screen, [found])
+    if not rollouts:
+        screen.line("no rollout yet")
+        return
     rows = [[one.get(name) for name in ("id", "version", "canary", "share")] + _ending(one) for one in rollouts]
     screen.table(("rollout", "version", "canary", "share", "state", "started", "why"), rows)
 
@@ -69,8 +73,9 @@ def show(
     decisions: list[Answer] = answer.get("decisions", [])
     if verdict := one.get("verdict") or _newest_verdict(decisions):
         evidence(screen, verdict)
-    for decision in decisions[-last:]:
-        screen.line(decision_line(decision), style=STYLES.get(str(decision.get("kind")), ""))
+    for before, decision in pairwise(({}, *decisions[-last:])):
+        if not says_the_same(before, decision):
+            screen.line(decision_line(decision), style=STYLES.get(str(decision.get("kind")), ""))
     rows = [
         (moment(notice.get("sent_at")), notice.get("channel"), notice.get("kind"), notice.get("error") or "sent")
         for notice in answer.get("notices", [])
@@ -101,6 +106,11 @@ def decision_line(decision: Answer) -> str:
     return f"{moment(decision.get('at'))}  {decision.get('phase') or '':<7} {share}  {decision.get('sentence') or ''}"
 
 
+def says_the_same(before: Answer, decision: Answer) -> bool:
+    """Whether a decision repeats the one before: decided, and then read back as decided."""
+    return all(before.get(name) == decision.get(name) for name in ("phase", "share", "sentence"))
+
+
 def _newest_verdict(decisions: list[Answer]) -> Answer | None:
     return next((one["verdict"] for one in reversed(decisions) if one.get("verdict")), None)
 
@@ -119,8 +129,8 @@ def evidence(screen: Screen, verdict: dict[str, Any]) -> None:
         )
         for one in verdict.get("indicators", [])
     ]
-    title = f"verdict: {verdict.get('kind')} {verdict.get('why') or ''}".strip()
-    screen.table(("indicator", "canary", "baseline", "tolerated", "harm", "safe", ""), rows, title=title)
+    title = ": ".join(str(part) for part in ("verdict", verdict.get("kind"), verdict.get("why")) if part)
+    screen.table(("indicator", "canary", "baseline", "tolerated", "harm", "safe", "note"), rows, title=title)
 
 
 def _services(screen: Screen, services: list[Answer]) -> None:

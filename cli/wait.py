@@ -10,7 +10,7 @@ from cli.ending import BadInput, StillWaiting, ends
 from cli.options import AsJson, Url, duration, rollout_id, seconds, service_name
 from cli.remote import Answer, Remote
 from cli.screen import STYLES, Screen
-from cli.status import decision_line, hold_of, state_of
+from cli.status import decision_line, hold_of, says_the_same, state_of
 from rollouts.errors import Refused, Unavailable
 
 OUTAGE_SECONDS = 300.0  # the function app may be re-deployed while a pipeline waits
@@ -78,7 +78,8 @@ class Following:
 
     def follow(self, rollout: str, *, patience: float) -> None:
         """Print each decision once; end when it is closed, or held longer than `patience`."""
-        seen, held, held_at = 0, None, 0.0
+        seen: Answer = {}
+        held, held_at = None, 0.0
         while True:
             if answer := self._look("rollouts", rollout):
                 one: Answer = answer["rollout"]
@@ -111,16 +112,16 @@ class Following:
             raise StillWaiting(over)
         time.sleep(min(self._poll, left))
 
-    def _stream(self, decisions: list[Answer], seen: int) -> int:
+    def _stream(self, decisions: list[Answer], seen: Answer) -> Answer:
+        """Tell what was decided after `seen`; the newest decision."""
         for decision in decisions:
-            number = int(decision.get("number", 0))
-            if number <= seen:
+            if int(decision.get("number", 0)) <= int(seen.get("number", 0)):
                 continue
-            seen = number
             if self._screen.as_json:
                 self._screen.result({"decision": decision})
-            else:
+            elif not says_the_same(seen, decision):
                 self._screen.line(decision_line(decision), style=STYLES.get(str(decision.get("kind")), ""))
+            seen = decision
         return seen
 
     def _stopped(self, one: Answer, why: str) -> None:

@@ -1,6 +1,7 @@
 """Each command sends one documented request and shows what was answered."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,29 @@ def test_status_of_one_service_lists_its_newest_rollouts(api: Api, canary: Canar
     assert "it has checkout" in unknown.stderr
 
 
+@pytest.mark.parametrize("columns", [40, 60, 80, 200])
+def test_a_terminal_of_any_width_shows_every_id_whole(
+    api: Api, canary: Canary, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    """An id that is cut cannot be typed into `canary show`; where a table does not fit, rows are names and values."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    name = "checkout-20261124T065948-78ccc7"
+    sentence = "not proven yet: failures canary 0/187 (0 %), baseline 5/1710 (0.29 %), evidence 2.5 of 4.6"
+    api.answers("GET", "/api/services", {"services": [SERVICE | {"rollout": name}]})
+    api.answers("GET", "/api/rollouts", {"rollouts": [ROLLOUT | {"id": name, "sentence": sentence}]})
+    said = re.sub(r"\x1b\[[0-9;]*m", "", canary("status", "checkout").stdout)
+    assert (said.count(name), said.count("…")) == (2, 0)
+    assert max(map(len, said.splitlines())) <= columns or columns == 40
+    assert ("────" in said) == (columns == 200)
+
+
+def test_a_service_without_rollouts_says_so(api: Api, canary: Canary) -> None:
+    api.answers("GET", "/api/services", {"services": [SERVICE]})
+    api.answers("GET", "/api/rollouts", {"rollouts": []})
+    assert canary("status", "checkout").stdout.splitlines()[-1] == "no rollout yet"
+
+
 def test_show_tells_evidence_decisions_and_messages(api: Api, canary: Canary) -> None:
     """Both counts, what is tolerated, the evidence against both limits; unknown is a dash."""
     side = {"bad": 31, "requests": 400, "rate": 0.0775}
@@ -217,7 +241,7 @@ def test_show_tells_evidence_decisions_and_messages(api: Api, canary: Canary) ->
         "/api/rollouts/checkout-1",
         {
             "rollout": ROLLOUT | {"verdict": {"kind": "harmful", "why": "", "indicators": [evidence]}},
-            "decisions": [decision, decision | {"number": 2, "sentence": "Closed."}],
+            "decisions": [decision, decision | {"number": 2}, decision | {"number": 3, "sentence": "Closed."}],
             "notices": [{"channel": "team", "kind": "held", "sent_at": None, "error": "429 of the channel team"}],
         },
     )
@@ -227,7 +251,7 @@ def test_show_tells_evidence_decisions_and_messages(api: Api, canary: Canary) ->
     assert "31/400 (7.75 %)" in row
     assert "0/0 (-)" in row
     assert "12.3 of 5.3" in row
-    assert "2023-11-14 22:13:20Z  step      0 %  Share set to 0." in result.stdout
+    assert result.stdout.count("2023-11-14 22:13:20Z  step      0 %  Share set to 0.") == 1, "read back as decided"
     assert "429 of the channel team" in result.stdout
     assert "Share set to 0." not in canary("show", "checkout-1", "--last", "1").stdout
 

@@ -43,6 +43,17 @@ def test_every_decision_is_printed_once(api: Api, canary: Canary) -> None:
     assert result.stdout.splitlines()[-1] == "2 of checkout: promoted"
 
 
+def test_a_decision_and_its_reading_back_are_one_line(api: Api, canary: Canary) -> None:
+    """Two records with one sentence look as if it was done twice; a machine is given both."""
+    twice = seen(3)
+    for decision in twice["decisions"][1:]:
+        decision["sentence"] = "0 -> 10 % for green."
+    api.answers("GET", "/api/rollouts/r1", seen(1), twice, closed("promoted", 0))
+    assert wait(canary, "r1").stdout.count("0 -> 10 % for green.") == 1
+    api.answers("GET", "/api/rollouts/r1", twice, closed("promoted", 0))
+    assert wait(canary, "r1", "--json").stdout.count("0 -> 10 % for green.") == 2
+
+
 @pytest.mark.parametrize(
     ("outcome", "code"), [("promoted", 0), ("rolled_back", 1), ("rejected", 1), ("superseded", 1), ("aborted", 1)]
 )
