@@ -123,7 +123,7 @@ def read_back(rollout: Rollout, seen: Observation, now: float) -> Decision:
     if looked.phase is Phase.SWITCH:
         draft.apply(switched(looked, seen))
     elif looked.phase is Phase.CLOSING:
-        draft.apply(closing(looked, seen))
+        draft.apply(closing(looked, seen, now))
     return draft.decision(settled=False)
 
 
@@ -230,9 +230,16 @@ class Draft:
 
     def remember_attempt(self) -> None:
         """What is about to be written is ours, even if the answer to the write is never heard."""
-        rollout, standing = self.rollout, self.seen.standing
-        if wants_write(rollout, standing, self.seen.pool, self.seen.marker) and rollout.share not in rollout.attempted:
+        rollout, pool, marker = self.rollout, self.seen.pool, self.seen.marker
+        if not wants_write(rollout, self.seen.standing, pool, marker):
+            return
+        if rollout.share not in rollout.attempted:
             self.rollout = replace(rollout, attempted=(*rollout.attempted, rollout.share))
+        first = not isinstance(pool, PoolReading) or pool.weights.share(rollout.canary) == 0
+        said = marker.live if isinstance(marker, MarkerReading) else None
+        switches = rollout.marker is rollout.canary and said is not rollout.canary
+        if rollout.outcome is None and (first or switches):
+            self.rollout = replace(self.rollout, reached_at=self.now)
 
     def tell(self, kind: NoticeKind, text: str, *, command: str | None = None) -> None:
         """A notice that goes out with this decision."""
@@ -250,6 +257,8 @@ class Draft:
             return
         waiting = self.rollout.pending
         self.rollout = replace(self.rollout, write_failures=0, write_error="")
+        if self.rollout.outcome is None:
+            self.rollout = replace(self.rollout, reached_at=None)
         pool, marker = self.seen.pool, self.seen.marker
         if not isinstance(pool, PoolReading) or not isinstance(marker, MarkerReading):
             return

@@ -2,6 +2,7 @@
 
 PROBE_FAILURES = 3  # in a row while the other slot answers: one lost packet is not a death
 WRITE_FAILURES = 2  # attempts before "decided, NOT carried out" goes out: one 429 is not news
+LATE_WRITE_SECONDS = 180  # pool, read-back and marker, each with all its attempts, take less: later nothing arrives
 RAISE_MEMORY_SECONDS = 600  # a shared fault that began so soon after our raise may be our doing
 STORM_SERVICES = 3  # services of one workspace harmful within STORM_SECONDS: rather the world than the versions
 STORM_SECONDS = 600

@@ -6,6 +6,7 @@ import msgspec
 
 from analyzers.judge.counts import Segment
 from analyzers.judge.verdict import Verdict
+from rollouts import limits
 from rollouts.notice import Notice
 from rollouts.observation import MarkerReading, PoolReading, Slot, Standing, Weights
 from rollouts.policy import Pin
@@ -134,6 +135,9 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     ticked_at: float | None = None  # of the last decision by a tick: a message older than this has been served
     looked_at: float | None = None  # when the pool was last read with the weights of the open segment
     attempted: tuple[int, ...] = ()  # shares that we tried to write since the last read-back: ours, not drift
+    reached_at: float | None = (
+        None  # of a write that an end may miss (late_write_seconds); None = it was read back
+    )
     write_failures: int = 0  # failed attempts in a row to write the present target
     write_error: str = ""  # of the last failed attempt
     pending: tuple[Notice, ...] = ()  # to be told when pool and marker are read back as decided
@@ -153,6 +157,16 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     def weights(self) -> Weights:
         """What the pool should hold."""
         return Weights.of(self.canary, self.share)
+
+    def late_write_seconds(self, now: float) -> float:
+        """How long another tick's write from before the end may still arrive; 0 = there is none on its way.
+
+        Only a write that the end does not undo, because it is not there yet: the first share after a gate, whose
+        pool is at 0 still, and the marker of a switch. Any other meets another ETag: the end itself writes.
+        """
+        if self.outcome is None or self.reached_at is None:
+            return 0.0
+        return max(0.0, self.reached_at + limits.LATE_WRITE_SECONDS - now)
 
     @property
     def closed(self) -> bool:

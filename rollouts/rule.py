@@ -34,14 +34,16 @@ def rule(rollout: Rollout, seen: Observation, verdict: Verdict | None, now: floa
                 return Ruling(why="not judged")
             return _judged(rollout, seen, verdict, now)
         case Phase.CLOSING:
-            return closing(rollout, seen)
+            return closing(rollout, seen, now)
         case Phase.CLOSED:
             return Ruling(why=rollout.reason)
 
 
-def closing(rollout: Rollout, seen: Observation) -> Ruling:
-    """The end is decided: is the world as it wants it?"""
+def closing(rollout: Rollout, seen: Observation, now: float) -> Ruling:
+    """The end is decided: is the world as it wants it, and will it stay so?"""
     if in_place(rollout, seen.pool, seen.marker):
+        if left := rollout.late_write_seconds(now):
+            return Ruling(why=f"{rollout.ending}. A write from before the end may still arrive, for {duration(left)}")
         return Ruling(event=Event.CARRIED_OUT, why=rollout.ending)
     return drift(rollout, seen) or cannot_write(rollout) or Ruling(why=rollout.ending)
 
@@ -88,9 +90,10 @@ def pool_is_ours(rollout: Rollout, pool: PoolReading) -> bool:
 
 
 def marker_is_ours(rollout: Rollout, marker: MarkerReading) -> bool:
-    """The marker says the target, or the last read-back."""
+    """The marker says the target, the last read-back, or what a switch wrote that an end overtook."""
     last = rollout.marker_seen
-    return marker.live is rollout.marker or (last is not None and marker.live is last.live)
+    overtaken = rollout.outcome is not None and rollout.reached_at is not None and marker.live is rollout.canary
+    return marker.live is rollout.marker or (last is not None and marker.live is last.live) or overtaken
 
 
 def cannot_write(rollout: Rollout) -> Ruling | None:

@@ -43,7 +43,8 @@ def read_pool(rollout: Rollout, pool: PoolReading, now: float) -> Rollout:
     rollout = _follow(rollout, share, now)
     if pool.weights != rollout.weights:
         return rollout
-    return replace(rollout, pool_seen=pool, attempted=())
+    attempted = rollout.attempted if rollout.late_write_seconds(now) else ()
+    return replace(rollout, pool_seen=pool, attempted=attempted)
 
 
 def read_marker(rollout: Rollout, marker: MarkerReading) -> Rollout:

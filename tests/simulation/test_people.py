@@ -14,11 +14,13 @@ from controller import requests
 from lab.simulation import Behaviour, Crash, Simulation
 from rollouts.command import Command, CommandKind
 from rollouts.errors import Refused
+from rollouts.limits import LATE_WRITE_SECONDS
 from rollouts.observation import Slot, Weights
 from tests.simulation.test_swarm import Watcher, behaviour, calm
 
 SEEDS = [int(os.environ["CANARY_SEED"])] if "CANARY_SEED" in os.environ else list(range(1, 9))
-BUSY, SETTLING = 300, 40  # intervals with people and faults, and then for one end
+BUSY = 300  # intervals with people and faults
+SETTLING = 40 + LATE_WRITE_SECONDS  # and then for one end
 KINDS = [*CommandKind, *[CommandKind.SHIFT] * 20]
 
 
