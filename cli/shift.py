@@ -6,6 +6,7 @@ weights are written from here: SHARE is the percent for one slot, the other gets
 - 100 moves the marker to that slot, and only after the pool was read back. Repeated without `--slot` it would
   mean the other slot, so from rest (all traffic on the live slot already) it must be named.
 - 0 gives all to the other slot and, where the marker named this one, moves the marker back after the pool.
+A pool of a named slot never waits for the marker, which may be what is broken.
 Whatever is so already is not written: every command may be repeated.
 """
 
@@ -20,7 +21,7 @@ from cli.ending import BadInput, ends
 from cli.options import Actor, AsJson, PolicyFile, Reason, Service, Url
 from cli.screen import Screen
 from controller.seams import MarkerShifter, PoolShifter
-from rollouts.errors import NotFound, Refused
+from rollouts.errors import Conflict, Misconfigured, NotFound, Refused, Unavailable
 from rollouts.observation import MarkerReading, PoolReading, Slot, Weights
 from rollouts.policy import Pin
 
@@ -80,11 +81,14 @@ class Direct:
         self._pin, self._pools, self._markers = pin, pools, markers
 
     def shift(self, share: int, slot: Slot | None) -> Shifted:
-        """Pool first, read back, then the marker where it must follow; nothing that is so already is written."""
+        """Pool first, read back, then the marker where it must follow; nothing that is so already is written.
+
+        Where the slot is named the pool does not wait for the marker.
+        """
         pin, wrote = self._pin, list[str]()
-        marker = self._markers.read(pin.api_management, pin.marker)
         pool = self._pools.read(pin.api_management, pin.pool, pin.backends)
-        slot = slot or self._other(share, marker, pool)
+        if slot is None:
+            slot = self._other(share, self._markers.read(pin.api_management, pin.marker), pool)
         wanted = Weights.of(slot, share)
         if pool.weights != wanted:
             pool = self._pools.write(pin.api_management, pin.pool, pin.backends, wanted, pool.etag)
@@ -94,13 +98,25 @@ class Direct:
                 f"the pool was read back as {_said(pool.weights)}, not {_said(wanted)}: somebody else writes to it. "
                 "The marker was not moved; look, then run it again"
             )
-        live = {100: slot, 0: slot.other}.get(share, marker.live)
-        if marker.live is not live:
+        try:
+            marker = self._follow({100: slot, 0: slot.other}.get(share), wrote)
+        except (Conflict, Misconfigured, Unavailable) as error:
+            kind = Unavailable if isinstance(error, Unavailable) else Refused
+            raise kind(
+                f"the pool gives {_said(pool.weights)} now, the marker is not as it should be: {error}"
+            ) from error
+        return Shifted(slot, pool, marker, wrote)
+
+    def _follow(self, live: Slot | None, wrote: list[str]) -> MarkerReading:
+        """The marker, brought to `live`; None = it is left as it is."""
+        pin = self._pin
+        marker = self._markers.read(pin.api_management, pin.marker)
+        if live is not None and marker.live is not live:
             marker = self._markers.write(pin.api_management, pin.marker, live, marker.etag)
             wrote.append("marker")
-        if marker.live is not live:
-            raise Refused(f"the marker was read back as {marker.live}, not {live}: run it again")
-        return Shifted(slot, pool, marker, wrote)
+        if live is not None and marker.live is not live:
+            raise Conflict(f"it was read back as {marker.live}, not {live}: run it again")
+        return marker
 
     @staticmethod
     def _other(share: int, marker: MarkerReading, pool: PoolReading) -> Slot:
@@ -133,7 +149,9 @@ def _tell(screen: Screen, service: str, shifted: Shifted) -> None:
         return
     done = f"wrote {' and '.join(shifted.wrote)}" if shifted.wrote else "nothing to write, it is so already"
     screen.line(f"{service}: {_said(weights)}, {live} is live ({done})")
-    back = shifted.slot if weights.share(shifted.slot) else shifted.slot.other
-    if weights.share(back):
-        screen.aside(f"to take {back} out: canary shift {service} 0 --slot {back} --direct")
-    screen.aside("a rollout that runs holds as drift: then canary adopt (these weights) or canary reassert (its own)")
+    if weights.share(shifted.slot):
+        screen.aside(f"to take {shifted.slot} out: canary shift {service} 0 --slot {shifted.slot} --direct")
+    screen.aside(
+        "a rollout that runs ends as aborted when its canary is at 0; at any other weights it holds as drift: then "
+        "canary adopt (these weights) or canary reassert (its own)"
+    )

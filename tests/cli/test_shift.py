@@ -127,7 +127,30 @@ def test_a_missing_role_is_told(arm: Arm, canary: Canary) -> None:
     assert "Microsoft.ApiManagement/service/backends/write" in result.stderr
 
 
-def test_an_unknown_marker_stops_everything(arm: Arm, canary: Canary) -> None:
+@pytest.mark.parametrize("share", [0, 10, 100])
+def test_the_pool_of_a_named_slot_does_not_wait_for_the_marker(arm: Arm, canary: Canary, share: int) -> None:
+    """Users come first; what is done and what is not is said, and a repetition finishes."""
+    arm.set_weights(POOL, {"blue-backend": 50, "green-backend": 50})
+    arm.set_value(MARKER, "purple")
+    result = canary("shift", "checkout", str(share), "--slot", "green", "--direct")
+    assert (result.exit_code, state(arm)) == (1, (100 - share, share, "purple"))
+    assert f"the pool gives blue {100 - share} / green {share} now" in result.stderr
+    assert "'purple'" in result.stderr
+    arm.set_value(MARKER, "blue")
+    assert shift(canary, share, "--slot", "green") == 0
+
+
+def test_what_comes_next_is_said_and_never_how_to_bring_it_back(arm: Arm, canary: Canary) -> None:
+    """After 0 for the bad version the last command on the screen must not give it all the traffic."""
+    arm.set_weights(POOL, {"blue-backend": 90, "green-backend": 10})
+    taken_out = canary("shift", "checkout", "0", "--slot", "green", "--direct").stderr
+    assert "ends as aborted when its canary is at 0" in taken_out
+    assert "--direct" not in taken_out
+    given = canary("shift", "checkout", "10", "--slot", "green", "--direct").stderr
+    assert "canary shift checkout 0 --slot green --direct" in given
+
+
+def test_an_unknown_marker_stops_everything_where_no_slot_is_named(arm: Arm, canary: Canary) -> None:
     """Which slot is live is not guessed."""
     arm.set_value(MARKER, "purple")
     result = canary("shift", "checkout", "10", "--direct")
