@@ -16,7 +16,7 @@ from controller.observe import glance, probe_slot, read_marker, read_pool
 from controller.world import World
 from rollouts.command import supersede
 from rollouts.decide import FirstLook, begin
-from rollouts.errors import Conflict, Misconfigured, NotFound, Refused, Unavailable
+from rollouts.errors import CanaryError, Conflict, NotFound, Refused, Unavailable
 from rollouts.observation import Failed, MarkerReading, Slot
 from rollouts.policy import ServicePolicy
 from rollouts.rollout import Announcement, Outcome, Rollout
@@ -135,7 +135,7 @@ def lookout_all(world: World) -> list[str]:
         try:
             if lookout(world, service) is not None:
                 started.append(service)
-        except (Unavailable, Misconfigured, Refused, Conflict) as error:
+        except CanaryError as error:  # of one service: the others are looked at
             log.warning("%s: no lookout: %s", service, error)
     return started
 

@@ -28,20 +28,26 @@ from rollouts.witness import past_baseline
 _CANNOT = (Unavailable, Misconfigured, Conflict, NotFound)
 
 
-def observe(world: World, rollouts: list[Rollout], policy: Policy, now: float) -> dict[str, Observation]:
-    """What one tick sees of each rollout, by id."""
+def observe(world: World, rollouts: list[Rollout], policy: Policy, now: float) -> dict[str, Observation | Exception]:
+    """What one tick sees of each rollout, by id; or the error that looking at this one, and no other, met."""
     asked = {one.id: questions(one, now) for one in rollouts}
     telemetry = count(world, rollouts, asked, now)
     current = standings(world, rollouts, policy, now)
 
-    def look(rollout: Rollout) -> tuple[str, Observation]:
-        question = asked[rollout.id]
-        return rollout.id, Observation(
+    def look(rollout: Rollout) -> tuple[str, Observation | Exception]:
+        try:
+            return rollout.id, seen(rollout, asked[rollout.id])
+        except Exception as error:  # noqa: BLE001  # raised again where this rollout's turn comes
+            return rollout.id, error
+
+    def seen(rollout: Rollout, question: Questions) -> Observation:
+        return Observation(
             pool=read_pool(world, rollout.pin),
             marker=read_marker(world, rollout.pin),
             telemetry=telemetry.get(rollout.id),
             probes=probe(world, rollout.pin),
             standing=current[rollout.id],
+            asked_at=now,
             stored=world.records.counts(rollout.service, rollout.id, len(rollout.pin.indicators)),
             same_hours=_same_hours(world, rollout, question, now),
             quantiles=_quantiles(world, rollout, question),

@@ -6,6 +6,10 @@ before it is told, and the next tick goes on from what is stored.
 """
 
 import logging
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from controller import groups, views
 from controller.intake import follow
@@ -30,33 +34,42 @@ def tick(world: World, services: list[str], asked_at: float | None = None) -> No
     `asked_at` (epoch seconds) is when the tick was asked for: a rollout that was decided on since is left
     alone, so that messages that piled up are not worked off one by one. None = look whatever was looked at.
     """
-    policy = world.policy()
-    now = world.now()
-    current = {service: found for service in services if (found := world.records.newest(service)) is not None}
-    active = {
-        service: stored
-        for service, stored in current.items()
-        if not stored.value.closed and not _served(stored.value, asked_at)
-    }
-    seen = observe(world, [stored.value for stored in active.values()], policy, now) if active else {}
+    policy, now = world.policy(), world.now()
+    stored: dict[str, Stored[Rollout] | None] = {}
     for service in services:
-        stored = current.get(service)
-        try:
-            if stored is not None and service in active:
-                stored = advance(world, stored, seen[stored.value.id])
-            if stored is not None and stored.value.closed:
-                follow(world, stored.value)
-            announce(world, service, policy)
-        except Conflict as lost:
-            log.info("%s: somebody else decided first, this tick stops: %s", service, lost)
-        except Unavailable as away:
-            log.warning("%s: frozen until the state store answers: %s", service, away)
-        except InvariantBroken as broken:
-            log.error("%s: frozen, weights untouched, this is a bug of ours: %s", service, broken)  # noqa: TRY400
-            world.records.record_incident("invariant", f"{service}: {broken}", world.now())
-        except CanaryError as error:
-            log.error("%s: %s", service, error)  # noqa: TRY400  # the message says all, a trace says less
-            world.records.record_incident("tick", f"{service}: {error}", world.now())
+        with _apart(world, service):
+            stored[service] = world.records.newest(service)
+    active = [one for one in stored.values() if one and not one.value.closed and not _served(one.value, asked_at)]
+    seen = observe(world, [one.value for one in active], policy, now) if active else {}
+    for one in active:  # all of them, before any channel is waited for
+        with _apart(world, one.value.service):
+            stored[one.value.service] = advance(world, one, seen[one.value.id])
+    for service, after in stored.items():
+        with _apart(world, service):
+            announce(world, service, after.value if after else None, policy)
+
+
+@contextmanager
+def _apart(world: World, service: str) -> Iterator[None]:
+    """Whatever goes wrong for `service` is said and kept; the others go on."""
+    try:
+        yield
+    except Conflict as lost:
+        log.info("%s: somebody else decided first, this tick stops: %s", service, lost)
+    except Unavailable as away:
+        log.warning("%s: frozen until the other side answers: %s", service, away)
+    except InvariantBroken as broken:
+        log.error("%s: frozen, weights untouched, this is a bug of ours: %s", service, broken)  # noqa: TRY400
+        world.records.record_incident("invariant", f"{service}: {broken}", world.now())
+    except CanaryError as error:
+        log.error("%s: %s", service, error)  # noqa: TRY400  # the message says all, a trace says less
+        world.records.record_incident("tick", f"{service}: {error}", world.now())
+    except Exception as error:  # noqa: BLE001  # a bug that one service meets must not freeze the others
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        # Only our own errors are known to hold no secret: of this one its type and place.
+        told = f"{type(error).__name__} in {where.name} ({Path(where.filename).name}, line {where.lineno})"
+        log.error("%s: frozen, weights untouched, this is a bug of ours: %s", service, told)  # noqa: TRY400
+        world.records.record_incident("invariant", f"{service}: {told}", world.now())
 
 
 def tick_message(world: World, message: bytes) -> None:
@@ -74,8 +87,10 @@ def _served(rollout: Rollout, asked_at: float | None) -> bool:
     return asked_at is not None and rollout.ticked_at is not None and rollout.ticked_at >= asked_at
 
 
-def advance(world: World, stored: Stored[Rollout], seen: Observation) -> Stored[Rollout]:
-    """decide, save, converge."""
+def advance(world: World, stored: Stored[Rollout], seen: Observation | Exception) -> Stored[Rollout]:
+    """decide, save, converge; raises what looking at it raised."""
+    if isinstance(seen, Exception):
+        raise seen
     decision = decide(stored.value, seen, world.now())
     return converge(world, save(world, stored, decision), seen)
 
@@ -136,7 +151,9 @@ def write_marker(world: World, rollout: Rollout, seen: Observation, pool: PoolRe
     return world.marker.write(pin.api_management, pin.marker, rollout.marker, marker.etag)
 
 
-def announce(world: World, service: str, policy: Policy) -> None:
-    """Drain the outbox; a service rests when its rollout is closed and everything is told."""
+def announce(world: World, service: str, rollout: Rollout | None, policy: Policy) -> None:
+    """Drain the outbox; a service rests when its rollout is closed, what follows is begun, and everything is told."""
     drain(world.records, service, policy.channels, world.channel, world.now())
+    if rollout is not None and rollout.closed:
+        follow(world, rollout)
     world.records.deactivate(service)

@@ -132,6 +132,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     telemetry: Counted | Failed | None  # rows since the settled ones; None = not asked for
     probes: dict[Slot, Probe]  # both slots, each tick
     standing: Standing
+    asked_at: float | None = None  # epoch seconds when this look began, before the telemetry was asked; None = `now`
     stored: Rows | None = None  # settled rows from the store; None = none yet
     same_hours: Rows | None = None  # baseline in the same hours of past days; None = none
     quantiles: Quantiles | Failed | None = None  # for T; None = not asked for

@@ -30,7 +30,7 @@ def witness(rollout: Rollout, seen: Observation, now: float) -> Rollout:
     if seen.warmed is not None:
         rollout = replace(rollout, warmed=seen.warmed)
     if isinstance(seen.telemetry, Counted):
-        rollout = _settle(rollout, seen.telemetry, now)
+        rollout = _settle(rollout, seen.telemetry, asked_at(seen, now))
     return rollout
 
 
@@ -125,14 +125,19 @@ def _thresholds(rollout: Rollout, quantiles: Quantiles | Failed | None, now: flo
     return replace(rollout, thresholds_ms=thresholds, judged_from=judged)
 
 
-def _settle(rollout: Rollout, counted: Counted, now: float) -> Rollout:
+def asked_at(seen: Observation, now: float) -> float:
+    """When the telemetry was asked: what came in since, while this look took its time, is in no answer yet."""
+    return now if seen.asked_at is None else min(seen.asked_at, now)
+
+
+def _settle(rollout: Rollout, counted: Counted, asked: float) -> Rollout:
     instances = {**counted.first_seen, **rollout.instances}
     if len(instances) > limits.MAX_INSTANCES_KEPT:
         newest = sorted(instances, key=instances.__getitem__)[-limits.MAX_INSTANCES_KEPT :]
         instances = {name: instances[name] for name in newest}
     settled = max(
         rollout.settled_until or history_start(rollout),
-        floor(now - rollout.pin.settle_seconds, rollout.pin.interval_seconds),
+        floor(asked - rollout.pin.settle_seconds, rollout.pin.interval_seconds),
     )
     return replace(rollout, instances=instances, settled_until=settled)
 
@@ -168,12 +173,12 @@ def counts(rollout: Rollout, seen: Observation, now: float) -> Counts:
         case None:
             unavailable = "the telemetry was not asked"
     first = rollout.segments[0].start if rollout.segments else ceil(now, rollout.pin.interval_seconds)
-    start = history_start(rollout)
+    start, asked = history_start(rollout), asked_at(seen, now)
     return Counts(
         interval_seconds=rollout.pin.interval_seconds,
-        now=int(now),
-        settled_until=floor(now - rollout.pin.settle_seconds, rollout.pin.interval_seconds),
-        rows=rows.between(first, int(now) + rollout.pin.interval_seconds),
+        now=int(asked),
+        settled_until=floor(asked - rollout.pin.settle_seconds, rollout.pin.interval_seconds),
+        rows=rows.between(first, int(asked) + rollout.pin.interval_seconds),
         history=rows.between(start, first),
         same_hours=seen.same_hours if seen.same_hours is not None else none,
         segments=rollout.segments,

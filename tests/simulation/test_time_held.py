@@ -1,4 +1,4 @@
-"""Time in which nothing is seen, or both slots are ill, counts for nothing: it neither proves nor condemns."""
+"""Time in which nothing is seen, or both slots are ill, neither proves nor condemns; a slow look loses no row."""
 
 import pytest
 
@@ -43,3 +43,19 @@ def test_an_outage_longer_than_the_deadline_rolls_nothing_back(begun, policy, wh
     simulation.common_failures = simulation.telemetry.outage_until = 0.0
     simulation.run(60, lambda: simulation.rollout.hold is None)
     assert simulation.rollout.phase is Phase.STEP, simulation.rollout.reason
+
+
+def test_what_arrives_while_a_slow_look_goes_on_is_counted_by_a_later_one(begun):
+    simulation = begun()
+    simulation.run(60, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.run(5)
+    probe, asked = simulation.prober.probe, simulation.now + 1
+
+    def slow(*where, **how):
+        simulation.now += 5
+        return probe(*where, **how)
+
+    simulation.prober.probe = slow
+    simulation.step()
+    assert simulation.rollout.ticked_at > asked + 9, "the look was slow"
+    assert simulation.rollout.settled_until <= asked - simulation.rollout.pin.settle_seconds
