@@ -47,6 +47,9 @@ CONNECT_SECONDS = 5.0
 DETAIL_LIMIT = 300  # characters of the service's own message in ours
 OWN_COLUMNS = ("role_name", "instance", "operation", "interval", "rows", "bad")
 
+# The client reads an answer without checking it: lines of another length, values of another kind, endless nesting.
+_UNCHECKED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+
 Line = dict[str, Any]  # one line of an answer, by column
 Span = tuple[datetime, datetime]
 Place = tuple[Role, int, str, str]  # role, interval, instance, operation: what a Row counts
@@ -62,6 +65,10 @@ class _AgainError(Exception):
 
 class _BrokenError(Exception):
     """The service refuses this very text: a smaller one may pass."""
+
+
+class _CutError(_BrokenError):
+    """The answer has as many lines as an answer may have: there may be more."""
 
 
 class _RefusedError(Exception):
@@ -157,7 +164,7 @@ class AppInsights:
             ) from error
         except azure.AzureError as error:
             raise _AgainError(f"{where}: {self._logs_url} was not reached ({_short(error)})") from error
-        except (KeyError, TypeError, ValueError, AttributeError) as error:  # the client reads without checking
+        except _UNCHECKED as error:
             raise _RefusedError(f"{where}: the answer is not that of a log query", permanent=False) from error
         if isinstance(answer, LogsQueryPartialResult):
             raise _RefusedError(
@@ -167,7 +174,10 @@ class AppInsights:
         if not answer.tables:
             raise _RefusedError(f"{where}: the answer holds no table", permanent=False)
         table = answer.tables[0]
-        return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+        try:
+            return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+        except _UNCHECKED as error:
+            raise _RefusedError(f"{where}: a line has more or fewer values than columns", permanent=False) from error
 
     def _connected(self) -> "LogsQueryClient":
         if self._client is None:
@@ -200,6 +210,7 @@ class _Look:
         self._now = now  # None = nobody asks when to come back
         self._waited = 0.0
         self._given_up: _AgainError | None = None  # the service said no until the budget was spent
+        self._queries = 0  # of the common text
         self.outcomes: dict[str, Counted | Failed] = {}
 
     def ask(self, text: str, span: Span) -> list[Line]:
@@ -219,7 +230,7 @@ class _Look:
             self._given_up = error
             raise
         if len(lines) >= kql.ROW_LIMIT:
-            raise _BrokenError(
+            raise _CutError(
                 f"the answer has {kql.ROW_LIMIT} lines or more and would be cut: count fewer operations"
                 " (expert.operations, critical_operations) or take a longer expert.interval"
             )
@@ -250,19 +261,14 @@ class _Look:
     def lines(self, scopes: Sequence[Scope], now: float) -> Iterator[tuple[Scope, list[Line]]]:
         """Each scope with its lines of the common query; scopes that have none Failed in `outcomes`."""
         groups = [list(scopes)] if scopes else []
-        queries = 0
         while groups:
             group = groups.pop()
             text = kql.counting(group, now)
             if len(text) > kql.CHARACTER_LIMIT and len(group) > 1:
                 groups += _halves(group)
                 continue
-            if queries >= QUERIES_LIMIT:
-                self._note(group, f"{queries} queries were spent on finding broken ones: asked at the next tick")
-                continue
-            queries += 1
             try:
-                yield from _by_scope(group, self.ask(text, kql.span(group, now)))
+                yield from self._common(group, text, now)
             except _AgainError as error:
                 self._note(group, str(error), after=error.after)
             except _RefusedError as error:
@@ -274,6 +280,30 @@ class _Look:
                     groups += _halves(group)
                 else:
                     self._note(group, str(error), permanent=True)
+
+    def _common(self, group: Sequence[Scope], text: str, now: float) -> list[tuple[Scope, list[Line]]]:
+        """The answer to one common text; of a scope alone whose answer would be cut, from two windows, or more."""
+        if self._queries >= QUERIES_LIMIT:
+            spent = f"{self._queries} queries were spent on answers that were refused or cut: asked at the next tick"
+            raise _RefusedError(spent, permanent=False)
+        self._queries += 1
+        try:
+            return _by_scope(group, self.ask(text, kql.span(group, now)))
+        except _CutError:
+            if len(group) > 1 or group[0].until - group[0].since < 2 * group[0].interval_seconds:
+                raise
+            return [(group[0], self._in_two(group[0], now))]
+
+    def _in_two(self, scope: Scope, now: float) -> list[Line]:
+        """The lines of a window that is too long for one answer, as after an outage of the telemetry."""
+        half = (scope.until - scope.since) // scope.interval_seconds // 2 * scope.interval_seconds
+        first = msgspec.structs.replace(scope, until=scope.since + half)
+        [(_, lines)] = self._common([first], kql.counting([first], now), now)
+        lines = [line for line in lines if _dated(line)]  # rows from the future are told by both
+        known = _first_seen(scope.instances, lines)
+        second = msgspec.structs.replace(scope, since=first.until, instances=known)
+        [(_, later)] = self._common([second], kql.counting([second], now), now)
+        return lines + later
 
     def _blames_a_scope(self, group: Sequence[Scope], now: float) -> bool:
         """False when even the question about no scope is refused: then halving cannot help."""
@@ -404,20 +434,34 @@ def _counted(scope: Scope, lines: Sequence[Line], own: dict[str, list[Line]]) ->
     """The pinned shape out of one scope's lines."""
     try:
         ignored = sum(_whole(line, "ignored") for line in lines)
-        present = [line for line in lines if line["interval"] >= 0]  # -1: from the future
+        present = [line for line in lines if _dated(line)]
         bad: dict[str, Counter[Place]] = {}
         for indicator in scope.indicators:
             if indicator.kind is IndicatorKind.QUERY:
                 bad[indicator.name], left = _merged(scope, indicator, present, own[indicator.name])
                 ignored += left
         rows = Rows.of((_row(scope, line, bad) for line in present), len(scope.indicators))
-        seen: dict[str, int] = dict(scope.instances)
-        for line in present:
-            name = str(line["instance"])
-            seen[name] = min(_whole(line, "seen"), seen.get(name, _whole(line, "seen")))
+        seen = _first_seen(scope.instances, present)
     except (_MisshapenError, KeyError, TypeError, ValueError) as error:
         return _failed(f"the answer cannot be counted: {error}", permanent=True)
     return Counted(rows=rows, ignored=ignored, first_seen=seen)
+
+
+def _first_seen(known: dict[str, int], lines: Sequence[Line]) -> dict[str, int]:
+    """`known` with the instances of `lines`: name -> first appearance, epoch seconds."""
+    seen = dict(known)
+    for line in lines:
+        name = str(line["instance"])
+        seen[name] = min(_whole(line, "seen"), seen.get(name, _whole(line, "seen")))
+    return seen
+
+
+def _dated(line: Line) -> bool:
+    """False for rows from the future, whose interval is -1."""
+    at = line.get("interval")
+    if isinstance(at, bool) or not isinstance(at, int | float):
+        raise _MisshapenError(f"column 'interval' holds {at!r}: it must be a number")
+    return at >= 0
 
 
 def _place(line: Line) -> Place:

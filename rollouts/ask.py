@@ -5,6 +5,7 @@ import math
 import msgspec
 
 from analyzers.judge.indicators import IndicatorKind
+from rollouts import limits
 from rollouts.observation import Scope
 from rollouts.policy import Pin
 from rollouts.rollout import Phase, Rollout
@@ -84,7 +85,8 @@ def _yesterday(rollout: Rollout, scope: Scope) -> Scope:
     """The hours that the rollout may take, one day earlier; T is pinned by then, or counts nothing."""
     pin = rollout.pin
     start = floor(rollout.started_at - DAY, pin.interval_seconds)
-    lasts = min(SAME_HOURS_SECONDS, (len(pin.steps) - 1) * pin.deadline_seconds + pin.watch_seconds)
+    most = min(SAME_HOURS_SECONDS, limits.SETTLE_INTERVALS * pin.interval_seconds)
+    lasts = min(most, (len(pin.steps) - 1) * pin.deadline_seconds + pin.watch_seconds)
     return msgspec.structs.replace(scope, since=start, until=ceil(start + lasts, pin.interval_seconds), instances={})
 
 

@@ -7,6 +7,7 @@ RAISE_MEMORY_SECONDS = 600  # a shared fault that began so soon after our raise 
 STORM_SERVICES = 3  # services of one workspace harmful within STORM_SECONDS: rather the world than the versions
 STORM_SECONDS = 600
 T_REQUESTS = 1000  # warm baseline requests before a latency quantile is worth pinning
+SETTLE_INTERVALS = 2400  # stored in one tick, 40 hours of minutes: a week of history, or a long outage, takes several
 GROUP_SERVICES = 50  # rollouts of one workspace in one queue message: one query, well below 500,000 rows
 PROBE_WORKERS = 16  # threads that look at pools and slots of a group at once
 MAX_SHARES_KEPT = 100  # of the history of shares in one record

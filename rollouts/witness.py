@@ -135,10 +135,9 @@ def _settle(rollout: Rollout, counted: Counted, asked: float) -> Rollout:
     if len(instances) > limits.MAX_INSTANCES_KEPT:
         newest = sorted(instances, key=instances.__getitem__)[-limits.MAX_INSTANCES_KEPT :]
         instances = {name: instances[name] for name in newest}
-    settled = max(
-        rollout.settled_until or history_start(rollout),
-        floor(asked - rollout.pin.settle_seconds, rollout.pin.interval_seconds),
-    )
+    start, interval = rollout.settled_until or history_start(rollout), rollout.pin.interval_seconds
+    final = floor(asked - rollout.pin.settle_seconds, interval)
+    settled = max(start, min(final, start + limits.SETTLE_INTERVALS * interval))
     return replace(rollout, instances=instances, settled_until=settled)
 
 

@@ -4,6 +4,7 @@ A chunk covers CHUNK_INTERVALS intervals. What does not fit into one record goes
 """
 
 from analyzers.judge.counts import Rows
+from rollouts import limits
 from rollouts.errors import InvariantBroken
 from rollouts.rollout import Rollout
 from storing import keys
@@ -11,7 +12,10 @@ from storing.contract import ANY, MAX_BODY_BYTES, Put, Record
 from storing.shelf import Shelf
 
 CHUNK_INTERVALS = 60
-MAX_CHUNKS = 60  # written at once: sixty hours of one-minute intervals, more than any outage leaves to catch up
+MAX_CHUNKS = 60  # written at once: with what else a decision writes, within one transaction
+
+if limits.SETTLE_INTERVALS > (MAX_CHUNKS - 1) * CHUNK_INTERVALS:  # what settles at once may begin within a chunk
+    raise AssertionError("limits: SETTLE_INTERVALS must fit into MAX_CHUNKS chunks of CHUNK_INTERVALS")
 
 
 class Series(Shelf):

@@ -1,10 +1,12 @@
 """What is not an answer is never a count: every refusal becomes a named outcome, with what to do."""
 
 import pytest
+from aiohttp import web
 from azure.core.exceptions import ClientAuthenticationError
 
 from analyzers import app_insights, app_insights_kql
 from analyzers.app_insights import AppInsights
+from lab.serving import Serving
 from rollouts.observation import Counted, Failed, Quantiles
 
 
@@ -177,12 +179,38 @@ def test_a_scope_with_too_many_lines_is_refused_with_advice_and_the_others_are_c
     monkeypatch.setattr(app_insights_kql, "ROW_LIMIT", 8)
     scopes = many(world, 5)
     for n in range(9):
-        world.add("s03-green", OperationName=f"GET /{n}")
+        world.add("s03-green", OperationName=f"GET /{n}")  # in one minute
     found = world.look(*scopes)
     assert failed(found) == ["r3"]
     assert found["r3"].permanent
     assert "8 lines or more" in found["r3"].detail
     assert "expert.operations" in found["r3"].detail
+
+
+def test_a_window_too_long_for_one_answer_is_asked_in_parts_and_wholly_counted(world, monkeypatch):
+    for minute in range(5):
+        for n in range(3):
+            world.add("shop-green", at=60 * minute + n, OperationName=f"GET /{n}", AppRoleInstance=f"i{minute // 2}")
+    world.add("shop-blue", at=4000)  # from the future, as seen an hour after the start
+    scope = world.scope(cold_seconds=30)
+    whole = world.look(scope)["r1"]
+    monkeypatch.setattr(app_insights_kql, "ROW_LIMIT", 7)
+    parts = world.look(scope, world.scope(rollout="r2", canary_role="tea-green", baseline_role="tea-blue"))
+    assert sorted(parts["r1"].rows.list(), key=repr) == sorted(whole.rows.list(), key=repr)
+    assert (parts["r1"].first_seen, parts["r1"].ignored) == (whole.first_seen, whole.ignored)
+    assert isinstance(parts["r2"], Counted)
+
+
+def test_a_window_in_parts_is_counted_wholly_or_not_at_all(world, monkeypatch):
+    for minute in range(5):
+        for n in range(3):
+            world.add("shop-green", at=60 * minute + n, OperationName=f"GET /{n}")
+    for n in range(9):
+        world.add("shop-green", at=240 + n, OperationName=f"POST /{n}")
+    monkeypatch.setattr(app_insights_kql, "ROW_LIMIT", 8)
+    found = world.look(world.scope())["r1"]
+    assert isinstance(found, Failed), "one minute of it has too many lines"
+    assert "expert.operations" in found.detail
 
 
 def test_a_text_that_grows_too_long_is_asked_in_parts(world, monkeypatch):
@@ -235,6 +263,33 @@ def test_an_answer_without_a_column_is_not_counted(world, monkeypatch):
     found = world.look(world.scope())["r1"]
     assert isinstance(found, Failed)
     assert "'cold'" in found.detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>a proxy</html>",
+        "null",
+        '{"tables": null}',
+        '{"tables": [{"name": "t", "columns": [{"name": "scope", "type": "long"}], "rows": [[0, 1]]}]}',
+        '{"tables": [{"name": "t", "columns": [{"name": "scope", "type": "long"}], "rows": [[]]}]}',
+        '{"tables": [{"name": "t", "columns": [{"name": "scope", "type": "long"}], "rows": [7]}]}',
+        "[" * 100_000,
+    ],
+    ids=["html", "null", "no table", "long line", "short line", "no line", "endless nesting"],
+)
+def test_a_body_that_is_no_answer_is_a_failure_and_never_an_error_of_ours(authority, world, body):
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text=body, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_post("/{path:.*}", answer)
+    with Serving(authority) as serving:
+        source = AppInsights(serving.serve(app), lambda: world.credential, sleep=world.sleeps.append)
+        found = source.counts(world.workspace, [world.scope()], world.start + 3600.0)["r1"]
+        assert isinstance(found, Failed)
+        assert not found.permanent
+        assert isinstance(source.quantiles(world.workspace, world.scope(), (0.95,)), Failed)
 
 
 def test_quantiles_are_those_of_the_baselines_warm_rows(world):

@@ -1,0 +1,26 @@
+"""Windows far longer than a tick: days of history, an outage of hours. They are stored in pieces, none is lost."""
+
+from lab.simulation import Simulation
+from rollouts import limits
+from rollouts.observation import Slot
+from rollouts.rollout import Phase
+
+
+def test_a_history_longer_than_one_tick_stores_is_stored_by_several(policy, tmp_path):
+    simulation = Simulation(policy.replace("history: 20s", "history: 6000s"), seed=7, rate=30, folder=tmp_path)
+    simulation.run(1)
+    begins = simulation.now
+    for start in range(int(begins) - 6000, int(begins), 60):  # a row in each of a hundred chunks
+        simulation.now = float(start)
+        simulation._traffic()
+    simulation.now = begins
+    simulation.deploy(Slot.GREEN, "1.1")
+    simulation.announce("1.1", slot=Slot.GREEN)
+    simulation.run(2)
+    rollout = simulation.rollout
+    assert rollout.settled_until < simulation.now - limits.SETTLE_INTERVALS
+    simulation.run(27, lambda: simulation.rollout.phase is Phase.STEP)
+    assert simulation.rollout.phase is Phase.STEP, simulation.rollout.reason
+    assert simulation.world.records.incidents(5) == []
+    stored = simulation.world.records.counts("checkout", rollout.id, len(rollout.pin.indicators))
+    assert len(set(stored.interval.tolist())) >= 100, "every minute of the history is there"
