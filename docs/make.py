@@ -48,8 +48,8 @@ NOTICES = {
     "still have the old weights. See [cannot write](#cannot_write).",
     NoticeKind.ALARM: "In the watch the other slot got another version: the version to go back to is gone. From now on "
     "a rollback is asked for, not done.",
-    NoticeKind.ADVICE: "Mode `advise`, or `canary off`: what it would have done. Do it by hand, or leave it.",
-    NoticeKind.RECORD: "A person acted: approved, adopted, reasserted.",
+    NoticeKind.ADVICE: "Mode `advise`, or `canary off`: what it would have done, with the command to do it by hand.",
+    NoticeKind.RECORD: "A person acted: approved, adopted, reasserted, promoted without the proof.",
 }
 
 

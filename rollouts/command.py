@@ -13,6 +13,7 @@ from rollouts.decide import Draft
 from rollouts.decision import Decision
 from rollouts.errors import Refused
 from rollouts.explain import duration
+from rollouts.holds import HOLDS, Ends
 from rollouts.notice import NoticeKind
 from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Slot
 from rollouts.rollout import HoldReason, Outcome, Pause, Phase, Rollout
@@ -48,7 +49,9 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 def command(rollout: Rollout, asked: Command, seen: Observation, now: float) -> Decision:
     """The decision that `asked` leads to at `now` (epoch seconds). Refused names what stands against it."""
     if rollout.phase is Phase.CLOSED:
-        raise Refused(f"{rollout.id} is closed ({rollout.outcome}): {rollout.reason}")
+        back = asked.kind is CommandKind.ABORT and rollout.outcome is Outcome.PROMOTED
+        instead = f"; `canary rollback {rollout.service}` goes back" if back else ""
+        raise Refused(f"{rollout.id} is closed ({rollout.outcome}): {rollout.reason}{instead}")
     draft = Draft(rollout, rollout, seen, now)
     said = f"{asked.kind} by {asked.actor}" + (f": {asked.reason}" if asked.reason else "")
     match asked.kind:
@@ -61,9 +64,9 @@ def command(rollout: Rollout, asked: Command, seen: Observation, now: float) -> 
         case CommandKind.PROMOTE:
             _promote(draft, said)
         case CommandKind.ABORT:
-            _event(draft, Event.ABORT, said)
+            _end(draft, Event.ABORT, said)
         case CommandKind.ROLLBACK:
-            _event(draft, Event.ROLL_BACK, said)
+            _end(draft, Event.ROLL_BACK, said)
         case CommandKind.ADOPT:
             _adopt(draft, said)
         case CommandKind.REASSERT:
@@ -83,8 +86,10 @@ def supersede(rollout: Rollout, version: str, seen: Observation, now: float) -> 
 def return_to_baseline(rollout: Rollout, asked: Command, record_id: str, now: float) -> Rollout:
     """`rollback` after closing: a record of its own that brings the traffic back to the old slot."""
     if rollout.outcome is not Outcome.PROMOTED:
+        has = f"{rollout.share} % of the" if rollout.share else "no"
         raise Refused(
-            f"{rollout.id} ended {rollout.outcome}: its version has no traffic, there is nothing to roll back"
+            f"{rollout.id} ended {rollout.outcome}: its version has {has} traffic, and nothing was promoted that could "
+            f"be taken back; deploy the version that shall serve where `canary target {rollout.service}` says"
         )
     return Rollout(
         id=record_id,
@@ -112,6 +117,7 @@ def return_to_baseline(rollout: Rollout, asked: Command, record_id: str, now: fl
 def begin_return(record: Rollout, asked: Command, seen: Observation, now: float) -> Decision:
     """The first decision of such a record: all traffic back to the old slot."""
     draft = Draft(record, record, seen, now)
+    _can_be_taken_back(draft)
     draft.act(
         Event.ROLL_BACK, f"rollback by {asked.actor} after promotion" + (f": {asked.reason}" if asked.reason else "")
     )
@@ -146,6 +152,33 @@ def _canary_share(rollout: Rollout, asked: Command) -> int:
     return asked.share if asked.slot in (None, rollout.canary) else 100 - asked.share
 
 
+def _end(draft: Draft, event: Event, said: str) -> None:
+    """An end by a person's word. One that is decided already stays what it is: harm is no mere abort."""
+    rollout = draft.rollout
+    if rollout.phase is not Phase.CLOSING or rollout.outcome is Outcome.PROMOTED:
+        if rollout.phase is not Phase.GATE:
+            _can_be_taken_back(draft)
+        _event(draft, event, said)
+        return
+    draft.take_as_known()
+    if rollout.hold is not None and rollout.hold.reason is HoldReason.DRIFT:
+        draft.end_hold()
+    pool = draft.seen.pool
+    has = f"{pool.weights.share(rollout.canary)} %" if isinstance(pool, PoolReading) else f"unknown: {pool.detail}"
+    draft.sentence = f"{said}: {rollout.outcome} is decided already; {rollout.canary} has {has}"
+
+
+def _can_be_taken_back(draft: Draft) -> None:
+    """Refused where the canary has traffic that nobody would take away: a closed rollout must not keep any."""
+    rollout, pool, mode = draft.rollout, draft.seen.pool, draft.seen.standing.mode
+    has = pool.weights.share(rollout.canary) if isinstance(pool, PoolReading) else rollout.share
+    if mode is not Mode.ACT and has > 0:
+        raise Refused(
+            f"{rollout.id}: mode {mode} leaves the weights to people, and {rollout.canary} has {has} %: "
+            f"`canary shift {rollout.service} 0 --slot {rollout.canary} --direct` takes it out, now"
+        )
+
+
 def _event(draft: Draft, event: Event, said: str) -> None:
     rollout = draft.rollout
     if not possible(rollout.phase, event):
@@ -167,17 +200,34 @@ def _pause(draft: Draft, asked: Command, said: str) -> None:
     draft.tell(NoticeKind.PAUSED, draft.sentence, command=f"canary resume {draft.rollout.service}")
 
 
+def _ends_by_resume(rollout: Rollout) -> bool:
+    """Whether the hold is one that `resume` ends; any other would be there again at the next look."""
+    if rollout.hold is None or HOLDS[rollout.hold.reason].ends is not Ends.BY_A_PERSON:
+        return False
+    harmful = rollout.verdict is not None and rollout.verdict.kind is VerdictKind.HARMFUL
+    match rollout.hold.reason:
+        case HoldReason.DEPLOYED_TO_LIVE | HoldReason.APPROVAL:
+            return False
+        case HoldReason.ROLLBACK_ASKED:
+            return not harmful
+        case _:
+            return True
+
+
 def _resume(draft: Draft, said: str) -> None:
     rollout = draft.rollout
     if rollout.pause is None and rollout.hold is None:
         raise Refused(f"{rollout.id} is neither paused nor held: {rollout.reason}")
-    if rollout.hold is not None and rollout.hold.reason in (HoldReason.DEPLOYED_TO_LIVE, HoldReason.DRIFT):
-        raise Refused(f"{rollout.id} is held ({rollout.hold.reason}): {rollout.hold.detail}")
+    if rollout.pause is None and rollout.hold is not None and not _ends_by_resume(rollout):
+        reason = rollout.hold.reason
+        typed = HOLDS[reason].typed(service=rollout.service, share=rollout.share, slot=rollout.canary)
+        raise Refused(f"resume does not end this: {rollout.reason}. Type {typed}")
     if rollout.hold is not None and rollout.hold.reason is HoldReason.BASELINE_CHANGED:
         # The person accepts what is there now as the way back.
         draft.rollout = replace(draft.rollout, baseline_version=None)
     late = rollout.hold is not None and rollout.hold.reason is HoldReason.DEADLINE
-    draft.end_hold()
+    if _ends_by_resume(rollout):
+        draft.end_hold()
     if late:  # more time is what the person gives
         draft.rollout = replace(draft.rollout, clock_from=draft.now)
     draft.rollout = replace(draft.rollout, pause=None)
@@ -205,6 +255,7 @@ def _promote(draft: Draft, said: str) -> None:
     _harmless(draft)
     if rollout.phase is Phase.STEP:
         _undisturbed(draft)
+        draft.tell(NoticeKind.RECORD, f"{said}: from {rollout.share} to 100 % without waiting for the proof")
     draft.act(Event.PROMOTE, said)
 
 
@@ -282,7 +333,7 @@ def _shift(draft: Draft, asked: Command, said: str) -> None:
     if share == rollout.share and (share or rollout.phase is Phase.CLOSING) and _another_hand(draft) is None:
         draft.sentence = f"{said}: {share} % for {rollout.canary} is so already" + _not_there_yet(draft)
     elif share == 0:
-        _event(draft, Event.ABORT, said)
+        _end(draft, Event.ABORT, said)
     elif share == 100 and rollout.share == 100:
         raise Refused(f"{rollout.id}: the pool does not hold what the rollout wants; reassert first")
     elif share == 100:

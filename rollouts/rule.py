@@ -45,7 +45,14 @@ def closing(rollout: Rollout, seen: Observation, now: float) -> Ruling:
         if left := rollout.late_write_seconds(now):
             return Ruling(why=f"{rollout.ending}. A write from before the end may still arrive, for {duration(left)}")
         return Ruling(event=Event.CARRIED_OUT, why=rollout.ending)
-    return drift(rollout, seen) or cannot_write(rollout) or Ruling(why=rollout.ending)
+    if blocked := drift(rollout, seen) or cannot_write(rollout):
+        return blocked
+    if seen.standing.off:
+        return Ruling(
+            hold=HoldReason.OFF,
+            why=f"{rollout.share} % for {rollout.canary} is decided, and `canary off` keeps it from being written",
+        )
+    return Ruling(why=rollout.ending)
 
 
 def in_place(rollout: Rollout, pool: PoolReading | Failed, marker: MarkerReading | Failed) -> bool:

@@ -12,8 +12,10 @@ from rollouts.command import Command, CommandKind, begin_return, command, return
 from rollouts.decide import wants_write
 from rollouts.decision import Decision
 from rollouts.errors import Refused
+from rollouts.holds import HOLDS
+from rollouts.notice import NoticeKind
 from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Slot, Standing, Weights
-from rollouts.rollout import Outcome, Phase, Rollout
+from rollouts.rollout import Hold, HoldReason, Outcome, Phase, Rollout
 from rollouts.rule import drift
 from rollouts.states import TABLE
 from tests.storing.examples import START, rollout
@@ -123,11 +125,20 @@ def test_every_command_in_every_phase_decides_or_says_why_not(name: str, asked: 
 
 
 @pytest.mark.parametrize("name", [one for one in ROLLOUTS if ROLLOUTS[one].phase is not Phase.CLOSED])
-def test_abort_is_never_refused_and_is_carried_out_past_another_hand(name: str) -> None:
-    """What was seen when it was said stands in nobody's way."""
+@pytest.mark.parametrize("kind", [CommandKind.ABORT, CommandKind.ROLLBACK])
+def test_an_end_is_carried_out_past_another_hand_or_refused_where_nothing_is_written(
+    name: str, kind: CommandKind
+) -> None:
+    """What was seen when it was said stands in nobody's way; but nothing ends as rolled back with traffic on it."""
+    if (name, kind) == ("gate", CommandKind.ROLLBACK):
+        return  # `canary abort` ends a gate
     for verdict, seen in itertools.product((None, HARMFUL), worlds()):
         before = replace(ROLLOUTS[name], verdict=verdict)
-        after = tried(before, Command(kind=CommandKind.ABORT, actor="ada"), seen)
+        after = tried(before, Command(kind=kind, actor="ada"), seen)
+        if seen.standing.mode is not Mode.ACT and given(before, seen) and name not in ("gate", "rolling back"):
+            assert isinstance(after, str)
+            assert "`canary shift checkout 0 --slot green --direct` takes it out" in after
+            continue
         assert isinstance(after, Decision), after
         assert drift(after.rollout, seen) is None
         there = isinstance(seen.pool, PoolReading) and seen.pool.weights == after.rollout.weights
@@ -145,7 +156,7 @@ def test_shift_to_0_is_abort_and_to_100_is_promote(name: str) -> None:
             same = tried(before, Command(kind=kind, actor="ada"), seen)
             if isinstance(shifted, Decision) and not shifted.recorded:
                 assert before.share == share
-                assert "is so already" in shifted.sentence
+                assert "already" in shifted.sentence
             elif before.share == 100 == share:
                 assert isinstance(shifted, str), "promote would end the watch: 100 does not"
             elif isinstance(shifted, str):
@@ -235,6 +246,63 @@ def test_a_rollback_after_the_end_starts_from_wherever_the_weights_are() -> None
             after = begin_return(record, asked, seen, NOW).rollout
             assert (after.share, after.marker, after.outcome) == (0, Slot.BLUE, Outcome.ROLLED_BACK)
             assert drift(after, seen) is None
+
+
+@pytest.mark.parametrize("kind", [CommandKind.ABORT, CommandKind.ROLLBACK, CommandKind.SHIFT])
+@pytest.mark.parametrize("outcome", [Outcome.ROLLED_BACK, Outcome.ABORTED, Outcome.SUPERSEDED])
+def test_an_end_that_is_decided_stays_what_it_is(outcome: Outcome, kind: CommandKind) -> None:
+    """A nervous `abort` does not make a proven harm a mere abort, and says what users have."""
+    before = replace(ROLLOUTS["rolling back"], outcome=outcome)
+    seen = Observation(
+        pool=reading(10), marker=marker(Slot.BLUE), telemetry=None, probes={}, standing=Standing(mode=Mode.ACT)
+    )
+    after = command(before, Command(kind=kind, actor="ada", share=0), seen, NOW)
+    assert (after.rollout.outcome, after.rollout.ending) == (outcome, before.ending)
+    assert f"{outcome} is decided already; green has 10 %" in after.sentence
+    assert wants_write(after.rollout, seen.standing, seen.pool, seen.marker)
+
+
+def test_after_the_end_a_refusal_says_what_is_so_and_what_helps() -> None:
+    with pytest.raises(Refused, match="`canary rollback checkout` goes back"):
+        command(ROLLOUTS["promoted"], Command(kind=CommandKind.ABORT, actor="ada"), next(worlds()), NOW)
+    everywhere = replace(ROLLOUTS["promoted"], outcome=Outcome.ABORTED)  # deployed to the live slot
+    for closed, said in ((everywhere, "100 % of the traffic"), (ROLLOUTS["rolled back"], "no traffic")):
+        with pytest.raises(Refused, match=said):
+            return_to_baseline(closed, Command(kind=CommandKind.ROLLBACK, actor="ada"), "record", NOW)
+
+
+@pytest.mark.parametrize("reason", HoldReason)
+@pytest.mark.parametrize("verdict", [None, HARMFUL])
+def test_resume_ends_only_what_does_not_come_back_at_the_next_look(reason: HoldReason, verdict: Verdict | None) -> None:
+    """Else the chat hears "resumed" and a second later "held"; the refusal says what to type instead."""
+    before = replace(ROLLOUTS["step 10"], hold=Hold(reason=reason, since=NOW, detail="so"), verdict=verdict)
+    seen = next(worlds())
+    after = tried(before, Command(kind=CommandKind.RESUME, actor="ada"), seen)
+    ends = {HoldReason.DEADLINE, HoldReason.BASELINE_CHANGED, HoldReason.CANARY_CHANGED}
+    if verdict is None:
+        ends.add(HoldReason.ROLLBACK_ASKED)
+    if reason in ends:
+        assert isinstance(after, Decision)
+        assert after.rollout.hold is None
+    else:
+        assert isinstance(after, str)
+        assert f"Type {HOLDS[reason].typed(service='checkout', share=10, slot='green')}" in after
+
+
+def test_a_promotion_by_hand_is_told_with_who_and_why() -> None:
+    """The card of the switch says what was read back; without this one the chat would think it was proven."""
+    seen = Observation(
+        pool=reading(10),
+        marker=marker(Slot.BLUE),
+        telemetry=None,
+        probes={},
+        standing=Standing(mode=Mode.ACT, channels=("team",)),
+    )
+    asked = Command(kind=CommandKind.PROMOTE, actor="ada", reason="trust me")
+    told = command(ROLLOUTS["step 10"], asked, seen, NOW).notices
+    assert [(one.kind, one.text) for one in told] == [
+        (NoticeKind.RECORD, "promote by ada: trust me: from 10 to 100 % without waiting for the proof")
+    ]
 
 
 def test_a_share_outside_of_0_to_100_or_none_is_refused() -> None:

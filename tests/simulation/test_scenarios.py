@@ -345,6 +345,37 @@ def test_an_abort_in_the_gate_is_told_at_the_next_look_and_is_no_incident(begun)
     assert simulation.world.records.incidents(10) == []
 
 
+def test_in_mode_advise_every_card_says_what_to_type_and_none_that_something_was_done(begun, policy):
+    """The gate moves nothing there: "more traffic" beside 0 % would be a lie."""
+    simulation = begun(Behaviour(late_failures=0.2), policy=policy.replace("mode: act", "mode: advise"))
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.run(2)
+    simulation.pool.set(Weights.of(Slot.GREEN, 10))
+    simulation.run(LONG, lambda: simulation.kinds().count("advice") == 2)
+    told = [notice for _, notice in simulation.told if notice.kind != "started"]
+    assert [(one.kind, one.weights.share(Slot.GREEN), one.command) for one in told] == [
+        ("advice", 0, "canary shift checkout 10 --slot green --direct"),
+        ("advice", 10, "canary shift checkout 0 --slot green --direct"),
+    ]
+    assert "would give green 10 % (mode advise)" in told[0].text
+    assert "Would roll back to 0 (mode advise)" in told[1].text
+    assert simulation.pool.writes == []
+
+
+def test_an_abort_while_canary_off_is_in_force_says_what_keeps_it(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+    requests.switch(simulation.world, None, requests.Who(actor="ada"), off=True)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
+    simulation.run(3)
+    notice = simulation.told[-1][1]
+    assert (notice.kind, notice.command) == ("held", "canary on checkout")
+    assert "0 % for green is decided, and `canary off` keeps it from being written" in notice.text
+    assert notice.weights == Weights.of(Slot.GREEN, 10)
+    requests.switch(simulation.world, None, requests.Who(actor="ada"), off=False)
+    ends(simulation, Outcome.ABORTED)
+
+
 def test_a_pause_does_not_protect_a_harmful_version(begun):
     simulation = begun(Behaviour(onset=20, late_failures=0.11))
     simulation.run(LONG, lambda: simulation.rollout.shares == (10,))

@@ -216,16 +216,17 @@ def test_a_hand_that_moves_while_an_end_is_carried_out_is_drift(begun):
 
 
 def test_where_people_hold_the_weights_nothing_is_shifted(begun, policy):
-    """And an end does not claim that it set a share."""
+    """Nor ended while the canary has traffic that nobody would take away; 0 by their hand ends it."""
     simulation = begun(policy=policy.replace("mode: act", "mode: advise"))
     simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP)
     simulation.pool.set(Weights.of(Slot.GREEN, 10))
     simulation.run(3)
-    for share in (5, 30, 100):
-        with pytest.raises(Refused, match=r"mode advise leaves the weights to people: `canary shift .* --direct`"):
+    for share in (5, 30, 100, 0):
+        with pytest.raises(Refused, match=r"mode advise leaves the weights to people.*`canary shift .* --direct`"):
             shift(simulation, share)
-    assert "Share set to 0" not in shift(simulation, 0)
-    simulation.run(3)
+    assert not simulation.rollout.closed
+    simulation.pool.set(Weights.of(Slot.GREEN, 0))
+    ends(simulation, Outcome.ABORTED)
     assert simulation.pool.writes == []
 
 
