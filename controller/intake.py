@@ -17,6 +17,7 @@ from controller.world import World
 from rollouts.command import supersede
 from rollouts.decide import FirstLook, begin
 from rollouts.errors import CanaryError, Conflict, NotFound, Refused, Unavailable
+from rollouts.explain import duration
 from rollouts.observation import Failed, MarkerReading, Slot
 from rollouts.policy import ServicePolicy
 from rollouts.rollout import Announcement, Outcome, Rollout
@@ -64,8 +65,10 @@ def announce(world: World, told: Announcement) -> Rollout:
         raise Unavailable(f"{told.service}: which slot is live is unknown: {marker.detail}", retry_at=marker.retry_at)
     slot = told.slot or marker.live.other
     current = world.records.newest(told.service)
-    if current is not None and not current.value.closed:
-        return _beside(world, current, told, slot)
+    if current is not None:
+        _refuse_overtaken(current.value, told, slot)
+        if not current.value.closed:
+            return _beside(world, current, told, slot)
     _refuse_known_version(world, told)
     return _start(world, service, told, slot, marker)
 
@@ -159,6 +162,18 @@ def service_policy(world: World, service: str) -> ServicePolicy:
     if service not in services:
         raise NotFound(f"service {service[:80]!r} is not in the policy: name one of {', '.join(sorted(services))}")
     return services[service]
+
+
+def _refuse_overtaken(newest: Rollout, told: Announcement, slot: Slot) -> None:
+    """Events come in no order: what was said of a slot before the newest rollout was announced is no news of it."""
+    last = newest.announced_at if newest.announced_at is not None else newest.started_at
+    if told.at is None or told.at >= last or slot is not newest.canary or told.version == newest.version:
+        return
+    raise Refused(
+        f"{told.service}: {told.version} was announced for {slot} {duration(last - told.at)} before {newest.version} "
+        f"({newest.id}) was, and came later: an older deployment. Announce it again if it stands on {slot} now "
+        "(is its pipeline's clock slow?)"
+    )
 
 
 def _refuse_known_version(world: World, told: Announcement) -> None:

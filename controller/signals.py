@@ -6,6 +6,7 @@ Personal data that ARM events carry (`claims`) is never read.
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     subject: str
     data: Any  # what the event's data decoded to: a mapping for every event that we know
+    at: float | None = None  # epoch seconds at which it was published; None = it does not say
 
 
 class Wake(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +92,7 @@ def announcement(event: Arrived, policy: Policy) -> Announcement:
         commit=_text(data.get("commit")),
         retry=bool(data.get("retry")),
         ask_before_rollback=rollback == "ask",
+        at=event.at,
     )
 
 
@@ -136,4 +139,11 @@ def arrived(event: Any) -> Arrived:
         data = event.get_json()
     except (ValueError, TypeError):
         data = None
-    return Arrived(type=str(kind), id=str(event.id), subject=str(event.subject or ""), data=data)
+    at = getattr(event, "event_time", None) or getattr(event, "time", None)
+    return Arrived(
+        type=str(kind),
+        id=str(event.id),
+        subject=str(event.subject or ""),
+        data=data,
+        at=at.timestamp() if isinstance(at, datetime) else None,
+    )

@@ -353,17 +353,23 @@ class Simulation:
         self.apps[slot] = App(version=version, behaviour=behaviour or Behaviour())
 
     def announce(
-        self, version: str, *, slot: Slot | None = None, deployment: str | None = None, **data: object
+        self,
+        version: str,
+        *,
+        slot: Slot | None = None,
+        deployment: str | None = None,
+        at: float | None = None,
+        **data: object,
     ) -> None:
         """The pipeline's event, through the intake."""
         told = {"service": "checkout", "version": version, "deploymentId": deployment or f"run-{version}", **data}
         if slot is not None:
             told["slot"] = slot
-        self.signal(signals.DEPLOYMENT_COMPLETED, "checkout", told)
+        self.signal(signals.DEPLOYMENT_COMPLETED, "checkout", told, at=at)
 
-    def signal(self, kind: str, subject: str, data: object = None) -> None:
+    def signal(self, kind: str, subject: str, data: object = None, *, at: float | None = None) -> None:
         """Any event, through the intake."""
-        event = signals.Arrived(type=kind, id=f"e-{self.effects}", subject=subject, data=data)
+        event = signals.Arrived(type=kind, id=f"e-{self.effects}", subject=subject, data=data, at=at)
         self._alive(lambda: intake.receive(self.world, event))
 
     def step(self) -> None:

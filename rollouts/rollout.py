@@ -86,6 +86,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     commit: str | None = None
     retry: bool = False  # a version that was live or rolled back may start again
     ask_before_rollback: bool = False
+    at: float | None = None  # epoch seconds at which it was said; None = it does not say
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +100,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     started_by: str  # "event:Canary.DeploymentCompleted", "timer", "person:ada@..."
     pin: Pin
+    announced_at: float | None = None  # when its pipeline said so: older announcements come too late; None = unknown
     standing: Standing | None = None  # as it was last: a service that leaves the file finishes on it; None = unknown
     link: str | None = None  # to the pipeline's run
     commit: str | None = None
