@@ -11,7 +11,7 @@ from cli.ending import ends
 from cli.options import Actor, AsJson, Reason, Service, Url, duration, seconds
 from cli.remote import Remote
 from cli.screen import Screen
-from cli.status import state_of
+from cli.status import share_of, state_of
 
 
 class Act:
@@ -30,7 +30,9 @@ class Act:
         rollout = answer.get("rollout") or {}
         if sentence := answer.get("sentence"):
             self._screen.line(str(sentence))
-        self._screen.line(f"{rollout.get('id')}: {state_of(rollout)}, share {rollout.get('share')} %", style="dim")
+        self._screen.line(f"{rollout.get('id')}: {state_of(rollout)}, share {share_of(rollout)}", style="dim")
+        if rollout.get("read_back") not in (None, rollout.get("share")):
+            self._screen.aside(f"stored; the next tick carries it out: canary status {self._path[1]}")
 
 
 @ends

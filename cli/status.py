@@ -39,7 +39,7 @@ def status(service: SomeService = None, url: Url = None, as_json: AsJson = False
     if not rollouts:
         screen.line("no rollout yet")
         return
-    rows = [[one.get(name) for name in ("id", "version", "canary", "share")] + _ending(one) for one in rollouts]
+    rows = [[*map(one.get, ("id", "version", "canary")), share_of(one), *_ending(one)] for one in rollouts]
     screen.table(("rollout", "version", "canary", "share", "state", "started", "why"), rows)
 
 
@@ -63,7 +63,7 @@ def show(
             "version": one.get("version"),
             "canary": one.get("canary"),
             "state": state_of(one),
-            "share": f"{one.get('share')} %",
+            "share": share_of(one),
             "started": f"{moment(one.get('started_at'))} by {one.get('started_by')}",
             "closed": moment(one["closed_at"]) if one.get("closed_at") else None,
             "link": one.get("link"),
@@ -86,12 +86,30 @@ def show(
 
 
 def state_of(rollout: Answer) -> str:
-    """One word for where a rollout stands: its outcome, "held (drift)", or its phase."""
-    if rollout.get("outcome"):
-        return str(rollout["outcome"])
-    if held := hold_of(rollout):
+    """One word for where a rollout stands: its outcome, "held (drift)", or its phase.
+
+    An outcome that is decided and not carried out yet is never said as done.
+    """
+    phase, outcome, held = rollout.get("phase"), rollout.get("outcome"), hold_of(rollout)
+    if outcome and phase != "closing":
+        return str(outcome)
+    if held:
         return f"held ({held})"
-    return "paused" if rollout.get("paused") else str(rollout.get("phase"))
+    if outcome:
+        return f"closing ({outcome})"
+    return "paused" if rollout.get("paused") else str(phase)
+
+
+def share_of(rollout: Answer) -> str | None:
+    """What users have, as read back, and what is wanted where that differs; None without a rollout.
+
+    >>> share_of({"share": 0, "read_back": 10}), share_of({"share": 10, "read_back": None})
+    ('10 % (wants 0 %)', '10 %')
+    """
+    wanted, has = rollout.get("share"), rollout.get("read_back")
+    if wanted is None:
+        return None
+    return f"{wanted} %" if has in (None, wanted) else f"{has} % (wants {wanted} %)"
 
 
 def hold_of(rollout: Answer) -> str | None:
@@ -145,7 +163,7 @@ def _services(screen: Screen, services: list[Answer]) -> None:
                 one.get("rollout"),
                 one.get("version"),
                 one.get("phase"),
-                None if one.get("share") is None else f"{one['share']} %",
+                share_of(one),
                 one.get("hold"),
                 f"{lease.get('owner')} on {lease.get('slot')} until {moment(lease.get('expires_at'))}"
                 if lease

@@ -91,7 +91,7 @@ class Following:
                 if hold != held:
                     held, held_at = hold, time.monotonic()
                 if hold and time.monotonic() - held_at >= patience:
-                    self._stopped(one, f"{rollout} is held ({hold}): {one.get('sentence') or 'see canary show'}")
+                    self._stopped(one, f"{rollout}: {one.get('sentence') or f'held ({hold}), see canary show'}")
             self._pause(f"{rollout} has not ended in time; it goes on: canary show {rollout}")
 
     def _look(self, *path: str, **query: object) -> Answer | None:

@@ -24,6 +24,7 @@ def summary(rollout: Rollout) -> dict[str, Any]:
         "canary": rollout.canary,
         "phase": rollout.phase,
         "share": rollout.share,
+        "read_back": _read_back(rollout),
         "shares": rollout.shares,
         "outcome": rollout.outcome,
         "hold": rollout.hold.reason if rollout.hold else None,
@@ -34,6 +35,13 @@ def summary(rollout: Rollout) -> dict[str, Any]:
         "sentence": rollout.reason,
         "successor": _named(rollout.successor),
     }
+
+
+def _read_back(rollout: Rollout) -> int | None:
+    """Percent that the pool gave the canary when it was last read; None = it was not read yet."""
+    if rollout.shares:
+        return rollout.shares[-1]
+    return rollout.pool_seen.weights.share(rollout.canary) if rollout.pool_seen else None
 
 
 def _named(successor: Announcement | None) -> dict[str, str] | None:
@@ -122,6 +130,7 @@ def service(world: World, name: str) -> dict[str, Any]:
         "version": rollout.version if rollout else None,
         "phase": rollout.phase if rollout else None,
         "share": rollout.share if rollout else None,
+        "read_back": _read_back(rollout) if rollout else None,
         "hold": rollout.hold.reason if rollout and rollout.hold else None,
         "sentence": rollout.reason if rollout else None,
         "lease": {"owner": lease.value.owner, "slot": lease.value.slot, "expires_at": lease.value.expires_at}

@@ -208,6 +208,22 @@ def test_a_terminal_of_any_width_shows_every_id_whole(
     assert ("────" in said) == (columns == 200)
 
 
+def test_what_is_decided_is_not_told_as_done(api: Api, canary: Canary) -> None:
+    """A rollback that cannot be written: users have 10 %, whatever is wanted."""
+    ending = ROLLOUT | {"phase": "closing", "outcome": "rolled_back", "share": 0, "read_back": 10}
+    held = ending | {"hold": "cannot_write"}
+    api.answers("GET", "/api/services", {"services": [SERVICE | {"share": 0, "read_back": 10}]})
+    api.answers("GET", "/api/rollouts", {"rollouts": [ending, held]})
+    service, first, second = (canary("status", "checkout").stdout.splitlines()[row] for row in (1, 3, 4))
+    assert "10 % (wants 0 %)" in service
+    assert "10 % (wants 0 %)  closing (rolled_back)" in first
+    assert "held (cannot_write)" in second
+    api.answers("POST", "/api/services/checkout/abort", {"rollout": ending, "sentence": "Decided."})
+    said = canary("abort", "checkout")
+    assert "checkout-1: closing (rolled_back), share 10 % (wants 0 %)" in said.stdout
+    assert "the next tick carries it out: canary status checkout" in said.stderr
+
+
 def test_a_service_without_rollouts_says_so(api: Api, canary: Canary) -> None:
     api.answers("GET", "/api/services", {"services": [SERVICE]})
     api.answers("GET", "/api/rollouts", {"rollouts": []})

@@ -66,10 +66,10 @@ def test_the_exit_code_is_the_outcome(api: Api, canary: Canary, outcome: str, co
 
 def test_a_hold_that_lasts_ends_the_waiting(api: Api, canary: Canary) -> None:
     """Exit code 3, and why it is held."""
-    api.answers("GET", "/api/rollouts/r1", seen(1, hold="drift", sentence="Somebody set 30 %."))
+    api.answers("GET", "/api/rollouts/r1", seen(1, hold="drift", sentence="x 2 is held (drift): 30 %."))
     result = wait(canary, "r1", "--patience", "0s")
     assert result.exit_code == 3
-    assert "held (drift): Somebody set 30 %." in result.stderr
+    assert result.stderr == "error: r1: x 2 is held (drift): 30 %.\n"
 
 
 def test_a_hold_that_passes_does_not(api: Api, canary: Canary) -> None:

@@ -74,6 +74,16 @@ def test_a_start_that_ends_another_rollout_names_what_follows(begun):
     assert (simulation.rollout.version, simulation.rollout.deployment_id) == ("1.2", "run 8")
 
 
+def test_what_users_have_is_told_beside_what_is_wanted(begun):
+    """Also of the record that takes a promoted version back, before anything is written."""
+    simulation = begun()
+    assert post(simulation, "pause")[1]["rollout"]["read_back"] is None
+    post(simulation, "resume")
+    ends(simulation, Outcome.PROMOTED)
+    taken = post(simulation, "rollback")[1]["rollout"]
+    assert (taken["phase"], taken["share"], taken["read_back"]) == ("closing", 0, 100)
+
+
 def test_without_any_rollout_a_shift_says_how_to_begin_one(tmp_path, policy):
     simulation = Simulation(policy, seed=7, folder=tmp_path)
     status, answer, _ = post(simulation, "shift", share=30)
