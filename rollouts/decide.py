@@ -28,6 +28,7 @@ _OURS_TO_MOVE = frozenset(
     {Event.GATE_PASSED, Event.RAISED, Event.LOWERED, Event.PROVEN, Event.SUSPECTED, Event.HARM, Event.EXPIRED}
 )
 _ONLY_LATE = (Event.GATE_EXPIRED, Event.EXPIRED)  # nothing is known against the version: no hand is fought for that
+_TO_ZERO = (Event.HARM, Event.EXPIRED)
 _TOLD_AS = {
     Outcome.PROMOTED: NoticeKind.PROMOTED,
     Outcome.ROLLED_BACK: NoticeKind.ROLLED_BACK,
@@ -287,6 +288,7 @@ class Draft:
             self.end_hold(quietly=True)
             self._move(ruling.event, ruling.why)
         elif ruling.event is not None:
+            self.end_hold(quietly=True)
             self._advise(ruling.event, ruling.why)
         elif ruling.hold is not None:
             self._hold(ruling)
@@ -337,11 +339,17 @@ class Draft:
         self.sentence = f"Would {wanted} ({why_not}): {why}"
         key = f"{event}@{self.rollout.share}"
         if self.rollout.advised != key:
-            self.changed = True
-            self.kind = NoticeKind.ADVICE
-            if self.seen.standing.mode is not Mode.OBSERVE:
-                self.tell(NoticeKind.ADVICE, self.sentence)
+            self._recommend(0 if event in _TO_ZERO else self._target(event)[1])
         self.rollout = replace(self.rollout, advised=key, reason=self.sentence)
+
+    def _recommend(self, share: int) -> None:
+        """Say once what a person would type to do it; mode observe only records."""
+        self.changed, self.kind = True, NoticeKind.ADVICE
+        if self.seen.standing.mode is not Mode.OBSERVE:
+            typed = HOLDS[HoldReason.CANNOT_WRITE].typed(
+                service=self.rollout.service, share=share, slot=self.rollout.canary
+            )
+            self.tell(NoticeKind.ADVICE, self.sentence, command=typed)
 
     def _move(self, event: Event, why: str) -> None:
         rollout = self.rollout
@@ -371,7 +379,9 @@ class Draft:
             changes["ending"] = text
         self.rollout = replace(rollout, **changes)
         self.sentence, self.changed = text, True
-        if kind := _kind(event, outcome):
+        if event is Event.GATE_PASSED and not ours:
+            self._recommend(share)
+        elif kind := _kind(event, outcome):
             self.tell_when_done(kind, text)
             self.release()
 
@@ -403,6 +413,8 @@ class Draft:
             return rollout.ending
         if event is Event.SWITCHED:
             return f"{what} is live: {rollout.canary} has 100 % and {rollout.pin.marker} says so"
+        if event is Event.GATE_PASSED and self.seen.standing.mode is not Mode.ACT:
+            return f"{what}: would give {rollout.canary} {share} % (mode {self.seen.standing.mode}): {why}"
         if event is Event.SUSPECTED:
             return f"{what}: suspicion at 100 %. {why}. Back to {share} %, where both slots are compared side by side"
         match outcome:
