@@ -114,11 +114,12 @@ def converge(world: World, stored: Stored[Rollout], seen: Observation) -> Stored
     if rollout.closed:
         return stored
     if wants_write(rollout, seen.standing, seen.pool, seen.marker):
+        pool = None
         try:
             pool = write_pool(world, rollout, seen)
             marker = write_marker(world, rollout, seen, pool)
         except (Unavailable, Misconfigured, Conflict) as error:
-            unknown = replace_readings(seen, failed("pool", error), failed("marker", error))
+            unknown = replace_readings(seen, pool or failed("pool", error), failed("marker", error))
             return save(world, stored, write_failed(rollout, unknown, str(error), world.now()))
         seen = replace_readings(seen, pool, marker)
     decision = read_back(rollout, seen, world.now())

@@ -329,6 +329,8 @@ def _reassert(draft: Draft, said: str) -> None:
 def _shift(draft: Draft, asked: Command, said: str) -> None:
     """A share by a person's word: 0 aborts, 100 promotes, what lies between is judged anew from there."""
     rollout = draft.rollout
+    if rollout.hold is not None and rollout.hold.reason is HoldReason.DEPLOYED_TO_LIVE:
+        raise Refused(f"shift: {rollout.reason}; `canary abort` closes the record")
     share = _canary_share(rollout, asked)
     if share == rollout.share and (share or rollout.phase is Phase.CLOSING) and _another_hand(draft) is None:
         draft.sentence = f"{said}: {share} % for {rollout.canary} is so already" + _not_there_yet(draft)

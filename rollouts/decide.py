@@ -19,7 +19,7 @@ from rollouts.notice import Notice, NoticeKind
 from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Slot, Standing
 from rollouts.policy import Pin, ServicePolicy
 from rollouts.rollout import Announcement, Hold, HoldReason, Outcome, Phase, Rollout
-from rollouts.rule import Ruling, closing, in_place, pool_is_ours, rule, switched, unheld_from
+from rollouts.rule import Ruling, closing, in_place, missing, pool_is_ours, rule, switched, unheld_from
 from rollouts.states import Event, move
 from rollouts.witness import counts, nearest_step, newly_settled, read_marker, read_pool, witness
 
@@ -135,14 +135,21 @@ def write_failed(rollout: Rollout, seen: Observation, error: str, now: float) ->
     looked = replace(rollout, write_failures=failures, write_error=error[: limits.DETAIL_CHARACTERS])
     draft = Draft(rollout, looked, seen, now)
     if failures == limits.WRITE_FAILURES:
-        wanted = f"{rollout.share} % for {rollout.canary}, {rollout.pin.marker} {rollout.marker}"
         draft.tell(
             NoticeKind.NOT_CARRIED_OUT,
-            f"Decided, NOT carried out: {wanted}. {failures} attempts failed: {looked.write_error}. "
-            f"It is tried again at every tick. Reason of the decision: {rollout.reason}",
+            f"Decided, NOT carried out: {missing(rollout, seen.pool)}. {_left(rollout, seen.pool)}"
+            f"{failures} attempts failed: {looked.write_error}. It is tried again at every tick. "
+            f"Reason of the decision: {rollout.reason}",
             command=_typed(HoldReason.CANNOT_WRITE, rollout),
         )
     return draft.decision(settled=False)
+
+
+def _left(rollout: Rollout, pool: PoolReading | Failed) -> str:
+    """What users still have where the pool is what could not be written; "" = that is read, or was never."""
+    if isinstance(pool, PoolReading) or not rollout.shares:
+        return ""
+    return f"{rollout.canary} had {rollout.shares[-1]} % when the pool was last read. "
 
 
 def wants_write(
@@ -162,6 +169,10 @@ def wants_write(
         return False
     if rollout.hold is not None and rollout.hold.reason in (HoldReason.DRIFT, HoldReason.DEPLOYED_TO_LIVE):
         return False
+    if rollout.outcome is None and not rollout.attempted and rollout.pool_seen and rollout.marker_seen:
+        # What cannot be read and was last read back as wanted is a hold of its own, no write that fails.
+        pool = rollout.pool_seen if isinstance(pool, Failed) else pool
+        marker = rollout.marker_seen if isinstance(marker, Failed) else marker
     return not in_place(rollout, pool, marker)
 
 

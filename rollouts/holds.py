@@ -71,7 +71,9 @@ HOLDS: dict[HoldReason, HoldRule] = {
     HoldReason.APPROVAL: HoldRule(
         ends=Ends.BY_A_PERSON, limit="approval_seconds", then=Then.GOES_TO_ZERO, person=("canary approve {service}",)
     ),
-    HoldReason.DEADLINE: HoldRule(ends=Ends.BY_A_PERSON, proof_resumes=True, person=("canary promote {service}",)),
+    HoldReason.DEADLINE: HoldRule(
+        ends=Ends.BY_A_PERSON, proof_resumes=True, person=("canary promote {service}", "canary resume {service}")
+    ),
     HoldReason.DRIFT: HoldRule(ends=Ends.BY_ITSELF, person=("canary adopt {service}", "canary reassert {service}")),
     HoldReason.POOL_UNREADABLE: HoldRule(ends=Ends.BY_ITSELF, quiet_intervals=2, person=("canary doctor {service}",)),
     HoldReason.MARKER_UNKNOWN: HoldRule(ends=Ends.BY_ITSELF, quiet_intervals=2, person=("canary doctor {service}",)),
@@ -79,7 +81,8 @@ HOLDS: dict[HoldReason, HoldRule] = {
         ends=Ends.BY_ITSELF, reminder_seconds=900, person=("canary shift {service} {share} --slot {slot} --direct",)
     ),
     HoldReason.BASELINE_CHANGED: HoldRule(
-        ends=Ends.BY_A_PERSON, person=("canary abort {service}", "canary promote {service}")
+        ends=Ends.BY_A_PERSON,
+        person=("canary abort {service}", "canary resume {service}", "canary promote {service}"),
     ),
     HoldReason.BASELINE_DOWN: HoldRule(ends=Ends.BY_ITSELF, quiet_intervals=2, person=("canary abort {service}",)),
     HoldReason.CANARY_CHANGED: HoldRule(

@@ -45,7 +45,7 @@ def closing(rollout: Rollout, seen: Observation, now: float) -> Ruling:
         if left := rollout.late_write_seconds(now):
             return Ruling(why=f"{rollout.ending}. A write from before the end may still arrive, for {duration(left)}")
         return Ruling(event=Event.CARRIED_OUT, why=rollout.ending)
-    if blocked := drift(rollout, seen) or cannot_write(rollout):
+    if blocked := drift(rollout, seen) or cannot_write(rollout, seen):
         return blocked
     if seen.standing.off:
         return Ruling(
@@ -103,14 +103,22 @@ def marker_is_ours(rollout: Rollout, marker: MarkerReading) -> bool:
     return marker.live is rollout.marker or (last is not None and marker.live is last.live) or overtaken
 
 
-def cannot_write(rollout: Rollout) -> Ruling | None:
+def missing(rollout: Rollout, pool: PoolReading | Failed) -> str:
+    """What is decided and not there: a pool that was read back as wanted is not said to be missing."""
+    marker = f"{rollout.pin.marker} {rollout.marker}"
+    if isinstance(pool, PoolReading) and pool.weights == rollout.weights:
+        return marker
+    return f"{rollout.share} % for {rollout.canary}, {marker}"
+
+
+def cannot_write(rollout: Rollout, seen: Observation) -> Ruling | None:
     """The target cannot be written: said after the second failed attempt, tried again at every tick."""
     if rollout.write_failures < limits.WRITE_FAILURES:
         return None
     return Ruling(
         hold=HoldReason.CANNOT_WRITE,
-        why=f"{rollout.share} % for {rollout.canary} is decided but NOT carried out after {rollout.write_failures} "
-        f"attempts: {rollout.write_error}",
+        why=f"{missing(rollout, seen.pool)} is decided but NOT carried out after {rollout.write_failures} attempts: "
+        f"{rollout.write_error}",
     )
 
 
@@ -191,7 +199,7 @@ def _judged(rollout: Rollout, seen: Observation, verdict: Verdict, now: float) -
         or drift(rollout, seen)
         or _verdict_hold(rollout, verdict, now)
         or _baseline(rollout, seen)
-        or cannot_write(rollout)
+        or cannot_write(rollout, seen)
         or _under_way(rollout, seen)
         or _progress(rollout, seen, verdict, now)
     )

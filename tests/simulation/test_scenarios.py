@@ -6,6 +6,7 @@ from controller import requests
 from controller.tick import tick_message
 from lab.simulation import Behaviour, Simulation
 from rollouts.command import Command, CommandKind
+from rollouts.errors import Misconfigured, Refused
 from rollouts.observation import Slot, Weights
 from rollouts.rollout import HoldReason, Outcome, Phase
 
@@ -214,6 +215,8 @@ def test_deploying_to_the_live_slot_is_held_and_moves_nothing(begun):
     simulation.run(20)
     assert held(simulation, HoldReason.DEPLOYED_TO_LIVE)
     assert len(simulation.pool.writes) == writes
+    with pytest.raises(Refused, match="`canary abort` closes the record"):  # "aborted" beside 100 % would be no 0
+        requests.act(simulation.world, "checkout", Command(kind=CommandKind.SHIFT, actor="ada", share=0))
     requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
     simulation.run(5)
     assert simulation.rollout.closed
@@ -281,6 +284,8 @@ def test_a_refused_rollback_is_told_as_not_carried_out_and_done_later(begun):
     simulation.run(35)
     assert simulation.rollout.phase is Phase.CLOSING
     assert "not_carried_out" in simulation.kinds()
+    loudest = next(notice for _, notice in simulation.told if notice.kind == "not_carried_out")
+    assert "green had 10 % when the pool was last read" in loudest.text
     assert "rolled_back" not in simulation.kinds()
     ends(simulation, Outcome.ROLLED_BACK)
     assert simulation.kinds().index("not_carried_out") < simulation.kinds().index("rolled_back")
@@ -343,6 +348,41 @@ def test_an_abort_in_the_gate_is_told_at_the_next_look_and_is_no_incident(begun)
     assert simulation.closed()
     assert simulation.kinds()[-1] == "aborted"
     assert simulation.world.records.incidents(10) == []
+
+
+@pytest.mark.parametrize("side", ["pool", "marker"])
+def test_what_cannot_be_read_is_held_and_no_write_is_said_to_have_failed(begun, monkeypatch, side):
+    """Nothing is decided and nothing is to be written: "decided, NOT carried out" would be a false alarm at night."""
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,) and simulation.rollout.segments)
+
+    def read(*_: object) -> None:
+        raise Misconfigured("it says teal")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(getattr(simulation, side), "read", read)
+        simulation.run(10)
+        assert held(simulation, HoldReason.POOL_UNREADABLE if side == "pool" else HoldReason.MARKER_UNKNOWN)
+    assert simulation.kinds()[-1] == "held"
+    assert "not_carried_out" not in simulation.kinds()
+    ends(simulation, Outcome.PROMOTED)
+
+
+def test_a_marker_that_cannot_be_read_does_not_make_the_pool_look_unwritten(begun, monkeypatch):
+    """The loudest card names what is missing, and the traffic that users have."""
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+
+    def read(*_: object) -> None:
+        raise Misconfigured("it says teal")
+
+    monkeypatch.setattr(simulation.marker, "read", read)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
+    simulation.run(5)
+    loudest = next(notice for _, notice in simulation.told if notice.kind == "not_carried_out")
+    assert loudest.text.startswith("Decided, NOT carried out: current-slot-name blue. 2 attempts failed: ")
+    assert loudest.weights == simulation.pool.weights == Weights.of(Slot.GREEN, 0)
+    assert "current-slot-name blue is decided but NOT carried out" in simulation.rollout.reason
 
 
 def test_in_mode_advise_every_card_says_what_to_type_and_none_that_something_was_done(begun, policy):
