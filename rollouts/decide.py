@@ -451,7 +451,7 @@ class Draft:
         if held is None or held.reason is not reason:
             if held is not None:
                 self._resume_clock()
-            held, self.changed = Hold(reason=reason, since=self.now, detail=why), True
+            held, self.changed = _next_hold(held, reason, why, self.now), True
         else:
             held = replace(held, detail=why)
         self.sentence = f"{self.rollout.service} {self.rollout.version} is held ({reason}): {why}"
@@ -511,6 +511,21 @@ class Draft:
             link=rollout.link,
             command=command,
         )
+
+
+_UNSEEING = (HoldReason.BLIND, HoldReason.POOL_UNREADABLE, HoldReason.MARKER_UNKNOWN)
+
+
+def _next_hold(held: Hold | None, reason: HoldReason, why: str, now: float) -> Hold:
+    """The hold after `held`. A look that sees nothing interrupts a hold and ends none: its limit is still reached."""
+    behind = held
+    if held is not None and held.reason in _UNSEEING and held.behind is not None:
+        behind = replace(held.behind, since=held.behind.since + now - held.since)  # unseen time does not count
+    if behind is not None and behind.reason is reason:
+        return replace(behind, detail=why, clocked_at=now)
+    if reason not in _UNSEEING or behind is None or HOLDS[behind.reason].limit is None:
+        behind = None
+    return Hold(reason=reason, since=now, detail=why, behind=behind)
 
 
 def _kind(event: Event, outcome: Outcome | None) -> NoticeKind | None:

@@ -63,6 +63,8 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     since: float  # epoch seconds
     detail: str
     told_at: float | None = None  # of the last notice about it; None = no channel has heard of it yet
+    clocked_at: float | None = None  # held time up to here is in the step's clock already; None = none since `since`
+    behind: "Hold | None" = None  # what held before nothing could be seen: it goes on where it was; None = nothing
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):

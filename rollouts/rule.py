@@ -390,6 +390,8 @@ def _progress(rollout: Rollout, seen: Observation, verdict: Verdict, now: float)
     """Nothing is wrong: is it time to go on?"""
     pin = rollout.pin
     began = rollout.segments[-1].start if rollout.segments and rollout.segments[-1].end is None else None
+    if began is None and rollout.share == 0 and seen.standing.mode is Mode.ACT:
+        return _first_share(rollout, seen, now)
     if began is None:
         return Ruling(why=f"no traffic for {rollout.canary} is judged yet")
     if rollout.phase is Phase.WATCH:
@@ -405,6 +407,15 @@ def _progress(rollout: Rollout, seen: Observation, verdict: Verdict, now: float)
             event=Event.PROVEN if last else Event.RAISED, why=why
         )
     return _deadline(rollout, why, now) or Ruling(why=why)
+
+
+def _first_share(rollout: Rollout, seen: Observation, now: float) -> Ruling:
+    """The gate was passed in a mode that leaves the weights to people, and the mode is `act` now."""
+    if rollout.gate_successes < rollout.pin.gate.successes:
+        return Ruling(why=_gate_waits(rollout, seen))
+    return _standing(rollout, seen, now, share=rollout.pin.steps[0]) or Ruling(
+        event=Event.RAISED, why=f"{rollout.canary} passed its gate before, and the mode is {Mode.ACT} now"
+    )
 
 
 def _watched(rollout: Rollout, now: float) -> Ruling:
@@ -423,7 +434,8 @@ def unheld_from(rollout: Rollout, now: float) -> float | None:
     start, held = rollout.clock_from, rollout.hold
     if start is None or held is None:
         return start
-    return start + max(0.0, now - max(held.since, start))
+    since = held.since if held.clocked_at is None else held.clocked_at
+    return start + max(0.0, now - max(since, start))
 
 
 def _good_enough(rollout: Rollout, verdict: Verdict) -> tuple[bool, str]:

@@ -24,7 +24,8 @@ def witness(rollout: Rollout, seen: Observation, now: float) -> Rollout:
             rollout = replace(rollout, share=share, step=nearest_step(rollout.pin.steps, share), pool_seen=seen.pool)
         rollout = read_pool(rollout, seen.pool, now)
     if isinstance(seen.marker, MarkerReading):
-        if seen.standing.mode is not Mode.ACT:
+        unfinished = seen.marker.live is rollout.canary and rollout.share == 0  # a person's switch, marker first
+        if seen.standing.mode is not Mode.ACT and not unfinished:
             rollout = replace(rollout, marker=seen.marker.live)
         rollout = read_marker(rollout, seen.marker)
     if seen.warmed is not None:

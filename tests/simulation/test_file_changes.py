@@ -3,10 +3,11 @@
 import msgspec
 import pytest
 
+from controller import requests
 from lab.simulation import Behaviour, Simulation
-from rollouts.observation import Slot, Weights
+from rollouts.observation import Mode, Slot, Weights
 from rollouts.policy import Policy
-from rollouts.rollout import Phase
+from rollouts.rollout import Outcome, Phase
 
 
 def remove(simulation: Simulation) -> None:
@@ -34,3 +35,40 @@ def test_a_service_that_leaves_the_file_still_tells_its_channels_how_it_ended(be
     remove(simulation)
     simulation.run(100, simulation.closed)
     assert simulation.kinds()[-1] == "rolled_back"
+
+
+def test_a_rollout_that_began_under_advice_gets_its_first_share_when_the_mode_becomes_act(begun, policy):
+    simulation = begun(policy=policy.replace("mode: act", "mode: advise"))
+    simulation.run(20, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.run(3)
+    requests.set_mode(simulation.world, "checkout", Mode.ACT, requests.Who(actor="ada"))
+    simulation.apps[Slot.GREEN].healthy = False
+    simulation.run(2)
+    assert simulation.pool.writes == [], "its gate must be good now, not an hour ago"
+    simulation.apps[Slot.GREEN].healthy = True
+    simulation.run(400, simulation.closed)
+    assert simulation.rollout.outcome is Outcome.PROMOTED
+    assert [one.share(Slot.GREEN) for one in simulation.pool.writes] == [10, 50, 100]
+
+
+def test_a_person_who_moves_the_marker_before_the_weights_is_no_bug_of_ours(begun, policy):
+    simulation = begun(policy=policy.replace("mode: act", "mode: observe"))
+    simulation.run(20, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.marker.live = Slot.GREEN
+    simulation.run(3)
+    simulation.pool.set(Weights.of(Slot.GREEN, 100))
+    simulation.run(3, lambda: simulation.rollout.phase is Phase.WATCH)
+    assert simulation.rollout.phase is Phase.WATCH, simulation.rollout.reason
+    assert simulation.world.records.incidents(5) == []
+
+
+def test_a_marker_that_was_left_on_an_empty_slot_is_drift_when_the_mode_becomes_act(begun, policy):
+    simulation = begun(policy=policy.replace("mode: act", "mode: observe"))
+    simulation.run(20, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.marker.live = Slot.GREEN
+    simulation.run(3)
+    requests.set_mode(simulation.world, "checkout", Mode.ACT, requests.Who(actor="ada"))
+    simulation.run(3)
+    assert simulation.rollout.hold is not None, simulation.rollout.reason
+    assert simulation.rollout.hold.reason == "drift"
+    assert simulation.pool.writes == []

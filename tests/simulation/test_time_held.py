@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.simulation import Simulation
+from lab.simulation import Behaviour, Simulation
 from rollouts.rollout import Outcome, Phase
 
 LATE = "    bake: 3s\n    deadline: 20s\n    at_deadline: rollback"
@@ -59,3 +59,21 @@ def test_what_arrives_while_a_slow_look_goes_on_is_counted_by_a_later_one(begun)
     simulation.step()
     assert simulation.rollout.ticked_at > asked + 9, "the look was slow"
     assert simulation.rollout.settled_until <= asked - simulation.rollout.pin.settle_seconds
+
+
+@pytest.mark.parametrize("blip", ["telemetry", "pool"])
+def test_a_limit_is_reached_although_a_look_in_between_sees_nothing(begun, blip):
+    simulation = begun(Behaviour(vanished=1.0))
+    simulation.run(60, lambda: simulation.rollout.hold is not None and simulation.rollout.hold.reason == "unobserved")
+    began, looks = simulation.now, 0
+    while simulation.rollout.phase is Phase.STEP and looks < 40:
+        looks += 1
+        if looks % 4 == 0 and blip == "telemetry":
+            simulation.telemetry.outage_until = simulation.now + 1.5
+        elif looks % 4 == 0:
+            simulation.pool.unreadable_until = simulation.now + 1.5
+        simulation.step()
+    assert simulation.rollout.outcome is Outcome.ROLLED_BACK
+    assert "limits.unobserved" in simulation.rollout.ending
+    assert 10 < simulation.now - began < 25, "ten seconds of sight (limits.unobserved), blips apart"
+    assert simulation.kinds().count("held") == 1, "and it is told once"
