@@ -21,8 +21,8 @@ class Leases(Shelf):
     def take_lease(self, service: str, owner: str, slot: Slot, until: float, now: float) -> Lease:
         """`owner` may deploy to `slot` until `until`; taking one's own again renews it.
 
-        Refused names the owner who has it, or the rollout that gives traffic to `slot`. Conflict when a
-        start, a decision or another lease came in between: so no traffic moves to a leased slot.
+        Refused names the owner who has it, or the rollout that runs, at its gate too: it would bring traffic to
+        a slot that is deployed to. Conflict when a start or another lease came in between.
         """
         partition = keys.partition(service)
         head, held = self._head(service), self.lease(service)
@@ -34,19 +34,15 @@ class Leases(Shelf):
             )
         name = hashlib.sha256(f"{service} {owner} {slot} {now}".encode()).hexdigest()[:16]
         lease = Lease(id=name, owner=owner, slot=slot, taken_at=now, expires_at=until)
-        writes = [touched(head), Put(keys.LEASE, encode(lease), held.etag if held else None)]
-        if head and head.value.rollout:
-            key = keys.rollout(head.value.rollout)
-            running = self._read(partition, key, Rollout)
-            if running and not running.value.closed:
-                if running.value.canary is slot and running.value.share > 0:
-                    raise Refused(
-                        f"{service}: {slot} gets {running.value.share} % of the traffic for {running.value.id}: "
-                        "wait for its outcome, or preempt it"
-                    )
-                # Written as it is: a decision made on the same reading, without the lease, is lost.
-                writes.append(Put(key, encode(running.value), running.etag))
-        self.store.commit(partition, writes)
+        running = (
+            self._read(partition, keys.rollout(head.value.rollout), Rollout) if head and head.value.rollout else None
+        )
+        if running is not None and not running.value.closed:
+            raise Refused(
+                f"{service}: {running.value.id} is in phase {running.value.phase} ({running.value.share} % for "
+                f"{running.value.canary}): wait for its end, or preempt it"
+            )
+        self.store.commit(partition, [touched(head), Put(keys.LEASE, encode(lease), held.etag if held else None)])
         return lease
 
     def release_lease(self, service: str, owner: str, now: float) -> bool:

@@ -5,7 +5,7 @@ reads again at the next tick. Three orders of writing make that enough:
 - A rollout, its decision, its notices and its counts change in one transaction, or not at all.
 - A service is made active BEFORE its rollout is created, and inactive only by an ETag read before it was
   found idle; creating and resting both write the service's head. So no rollout is left without ticks.
-- Taking a lease writes the head and the running rollout. So no start and no decision overlooks a lease.
+- Taking a lease writes the head, and none is taken while a rollout runs. So no start overlooks a lease.
 """
 
 from collections.abc import Sequence

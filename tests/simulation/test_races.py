@@ -61,3 +61,20 @@ def test_target_is_not_given_while_a_late_write_may_bring_traffic_to_it(begun):
     simulation.run(60, lambda: simulation.rollout.outcome is Outcome.ABORTED)
     with pytest.raises(requests.Refused, match="may still arrive"):
         requests.target(simulation.world, "checkout", requests.Who(actor="run-9"), preempt=True)
+
+
+def test_target_gives_no_slot_to_a_second_pipeline_whose_rollout_just_began(policy, tmp_path):
+    simulation = Simulation(policy, seed=7, folder=tmp_path)
+    simulation.run(25)
+    simulation.deploy(Slot.GREEN, "1.1")
+    read = simulation.pool.read
+
+    def meanwhile(*asked):
+        simulation.pool.read = read
+        simulation.announce("1.1", slot=Slot.GREEN)
+        return read(*asked)
+
+    simulation.pool.read = meanwhile
+    with pytest.raises(requests.Refused, match="is in phase gate"):
+        requests.target(simulation.world, "checkout", requests.Who(actor="run-9"))
+    assert simulation.world.records.lease("checkout") is None
