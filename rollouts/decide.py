@@ -13,7 +13,7 @@ from analyzers.judge.verdict import VerdictKind
 from rollouts import limits
 from rollouts.decision import Decision
 from rollouts.errors import InvariantBroken
-from rollouts.explain import duration, lines
+from rollouts.explain import duration, lines, to_come
 from rollouts.holds import HOLDS
 from rollouts.notice import Notice, NoticeKind
 from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Slot, Standing
@@ -393,8 +393,21 @@ class Draft:
         if event is Event.GATE_PASSED and not ours:
             self._recommend(share)
         elif kind := _kind(event, outcome):
-            self.tell_when_done(kind, text)
+            self.tell_when_done(kind, text + self._to_come(event))
             self.release()
+
+    def _to_come(self, event: Event) -> str:
+        """What a card adds to the sentence while the rollout goes on by itself."""
+        rollout, pin = self.rollout, self.rollout.pin
+        match rollout.phase:
+            case Phase.STEP:
+                return f". {to_come(pin, rollout.step)}"
+            case Phase.WATCH if event is Event.SWITCHED:
+                asked = rollout.ask_before_rollback or pin.rollback == "ask"
+                harm = "is asked about (rollback: ask)" if asked else "takes it back"
+                return f". Next: promoted in {duration(pin.watch_seconds)} (watch); until then harm {harm}"
+            case _:
+                return ""
 
     def _target(self, event: Event) -> tuple[int, int]:
         """The step index and the share after `event`, before an end takes the share to 0."""

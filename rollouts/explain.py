@@ -41,6 +41,20 @@ def duration(seconds: float) -> str:
     return f"{days} d" + (f" {hours} h" if hours else "")
 
 
+def to_come(pin: Pin, step: int) -> str:
+    """What follows a step's share (`step` is its index; -1 = a share below the first) when nobody does anything."""
+    share = pin.steps[step + 1]
+    proof = (
+        "when it is proven no worse"
+        if pin.promote_when == "proven"
+        else f"when nothing speaks against it in {pin.min_requests} requests (promote_when: unrefuted)"
+    )
+    return (
+        f"Next: {share} % {proof}, not before {duration(pin.bake_seconds)} (bake); neither proven nor refuted in "
+        f"{duration(pin.deadline_seconds)} (deadline): {pin.at_deadline}"
+    )
+
+
 def counted(side: Side) -> str:
     """Bad of all, and the rate: "31/400 (7.75 %)"."""
     return f"{side.bad}/{side.requests} ({percent(side.rate)})" if side.requests else "no requests"

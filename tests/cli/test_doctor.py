@@ -497,6 +497,7 @@ def test_a_test_message_goes_to_each_channel(
     assert result.exit_code == 0, result.output
     assert secret not in result.output
     (post,) = chat.taken()
+    assert "canary doctor test: a person acted" in shown(post)
     assert "A test message" in shown(post)
 
 

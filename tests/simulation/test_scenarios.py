@@ -350,6 +350,25 @@ def test_an_abort_in_the_gate_is_told_at_the_next_look_and_is_no_incident(begun)
     assert simulation.world.records.incidents(10) == []
 
 
+@pytest.mark.parametrize(
+    ("promote_when", "proof"),
+    [
+        ("proven", "when it is proven no worse"),
+        ("unrefuted", "when nothing speaks against it in 100 requests (promote_when: unrefuted)"),
+    ],
+)
+def test_a_card_that_needs_nobody_says_what_comes_next(begun, policy, promote_when, proof):
+    """With the names of the settings: which share, when at the earliest, and what if it is never proven."""
+    changed = policy.replace("    bake: 3s", f"    bake: 3s\n    rollback: ask\n    promote_when: {promote_when}")
+    simulation = begun(policy=changed)
+    ends(simulation, Outcome.PROMOTED)
+    told = {str(notice.kind): notice.text for _, notice in reversed(simulation.told)}
+    late = "not before 3 s (bake); neither proven nor refuted in 60 s (deadline): hold"
+    assert told["raised"].endswith(f". Next: 50 % {proof}, {late}")
+    assert told["switched"].endswith(". Next: promoted in 15 s (watch); until then harm is asked about (rollback: ask)")
+    assert "Next" not in told["promoted"]
+
+
 @pytest.mark.parametrize("side", ["pool", "marker"])
 def test_what_cannot_be_read_is_held_and_no_write_is_said_to_have_failed(begun, monkeypatch, side):
     """Nothing is decided and nothing is to be written: "decided, NOT carried out" would be a false alarm at night."""
