@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from controller import intake, requests, views
+from controller import intake, requests, signals, views
 from controller.world import World
 from rollouts.command import Command, CommandKind
 from rollouts.errors import Conflict, InvariantBroken, Misconfigured, NotFound, PolicyError, Refused, Unavailable
@@ -181,7 +181,7 @@ def push_config(world: World, request: Request) -> Answer:
 def target(world: World, request: Request) -> Answer:
     """POST /services/{service}/target."""
     asked = _body(request, AskedTarget)
-    who = requests.Who(actor=asked.owner, reason=asked.reason)
+    who = requests.Who(actor=_owner(asked.owner), reason=asked.reason)
     found = requests.target(world, _service(request), who, seconds=asked.seconds, preempt=asked.preempt)
     return ok(found)
 
@@ -189,13 +189,24 @@ def target(world: World, request: Request) -> Answer:
 def release(world: World, request: Request) -> Answer:
     """POST /services/{service}/release."""
     asked, service = _body(request, AskedRelease), _service(request)
-    given = requests.release(world, service, requests.Who(actor=asked.owner, reason=asked.reason))
+    given = requests.release(world, service, requests.Who(actor=_owner(asked.owner), reason=asked.reason))
     return ok({"service": service, "released": given})
+
+
+def _owner(owner: str) -> str:
+    """Whose lease it is. A blank is everybody's: two pipelines with an unset variable would share one lease."""
+    if not owner.strip():
+        raise msgspec.ValidationError(
+            "owner is blank: write who deploys, such as the pipeline run's id (is its variable set?)"
+        )
+    return owner
 
 
 def start(world: World, request: Request) -> Answer:
     """POST /services/{service}/start."""
     asked, service = _body(request, AskedStart), _service(request)
+    if not signals.VERSION.fullmatch(asked.version):
+        raise msgspec.ValidationError(f"version is {asked.version[:50]!r}: {signals.VERSION_ADVICE}")
     who = _who(request, asked)
     told = Announcement(
         service=service,

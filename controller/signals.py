@@ -20,7 +20,8 @@ from rollouts.rollout import Announcement
 DEPLOYMENT_COMPLETED = "Canary.DeploymentCompleted"
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
 ARM_WRITE = "Microsoft.Resources.ResourceWriteSuccess"
-_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+\-]{0,127}")
+VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+\-]{0,127}")
+VERSION_ADVICE = "write letters, digits and . _ + - (at most 128)"
 
 
 class Arrived(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +70,8 @@ def announcement(event: Arrived, policy: Policy) -> Announcement:
         wrong.append(
             f"service is {_shown(service)}: name one of {', '.join(sorted(policy.services)) or 'no service yet'}"
         )
-    if not isinstance(version, str) or not _VERSION.fullmatch(version):
-        wrong.append(f"version is {_shown(version)}: write letters, digits and . _ + - (at most 128)")
+    if not isinstance(version, str) or not VERSION.fullmatch(version):
+        wrong.append(f"version is {_shown(version)}: {VERSION_ADVICE}")
     if slot is not None and slot not in tuple(Slot):
         wrong.append(f"slot is {_shown(slot)}: write blue or green, one of them")
     if not isinstance(deployment, str) or not 0 < len(deployment) <= 200:

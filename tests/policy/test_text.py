@@ -48,7 +48,8 @@ def test_the_documented_example_is_legal_and_says_the_defaults() -> None:
         ("", "got nothing"),
         ("# only a comment\n", "got nothing"),
         ("services: {a: b: c}", "not YAML"),
-        ("services:\n\tcheckout: {}", "line 2"),
+        ("services:\n\tcheckout: {}", "(line 2): got text that is not YAML"),
+        ("services:\n\tcheckout: {}", "the line begins with a tab: write blanks"),
         ("services: [1, 2", "not YAML"),
         ("services: 'open", "not YAML"),
         ("services: {}\x00", "character"),
@@ -63,7 +64,7 @@ def test_the_documented_example_is_legal_and_says_the_defaults() -> None:
         ("x" * (MAX_BYTES + 1), "at most"),
         ("services: {" + ", ".join(f"s{n}: 1" for n in range(26_000)) + "}", "values"),
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_text_that_is_not_plain_yaml_is_refused(text: str, said: str) -> None:
     """No traceback, no gigabytes, no object: one clear line."""

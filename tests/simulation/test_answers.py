@@ -84,6 +84,24 @@ def test_what_users_have_is_told_beside_what_is_wanted(begun):
     assert (taken["phase"], taken["share"], taken["read_back"]) == ("closing", 0, 100)
 
 
+@pytest.mark.parametrize("path", ["target", "release"])
+@pytest.mark.parametrize("owner", ["", "  "])
+def test_a_lease_has_an_owner(tmp_path, policy, path, owner):
+    """Two pipelines whose variable is not set would both be told that the slot is theirs."""
+    simulation = Simulation(policy, seed=7, folder=tmp_path)
+    status, answer, _ = post(simulation, path, owner=owner)
+    assert (status, "owner is blank: write who deploys" in answer["error"]) == (400, True)
+    assert simulation.world.records.lease("checkout") is None
+
+
+@pytest.mark.parametrize("version", ["", "a b", "-1", "x" * 129])
+def test_a_rollout_starts_of_a_version_that_an_event_may_name(begun, version):
+    simulation = begun()
+    status, answer, _ = post(simulation, "start", version=version)
+    assert (status, "write letters, digits and . _ + - (at most 128)" in answer["error"]) == (400, True)
+    assert (simulation.rollout.version, simulation.rollout.outcome) == ("1.1", None)
+
+
 def test_without_any_rollout_a_shift_says_how_to_begin_one(tmp_path, policy):
     simulation = Simulation(policy, seed=7, folder=tmp_path)
     status, answer, _ = post(simulation, "shift", share=30)
