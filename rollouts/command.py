@@ -286,7 +286,8 @@ def _must_be_ours(draft: Draft) -> None:
     rollout, mode = draft.rollout, draft.seen.standing.mode
     if mode is not Mode.ACT:
         raise Refused(
-            f"{rollout.id}: mode {mode} leaves the weights to people: `canary shift {rollout.service} SHARE --direct`, "
+            f"{rollout.id}: mode {mode} leaves the weights to people: `canary shift {rollout.service} SHARE --slot "
+            f"{rollout.canary} --direct`, "
             f"or `canary mode {rollout.service} act` first"
         )
 

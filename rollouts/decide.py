@@ -432,7 +432,11 @@ class Draft:
     def _sentence(self, event: Event, outcome: Outcome | None, share: int, why: str) -> str:
         rollout = self.rollout
         what = f"{rollout.service} {rollout.version}"
-        back = ". Share set to 0" if share == 0 and rollout.phase is not Phase.GATE else ""
+        back = ""
+        if share > 0:  # it stood on the live slot, or the mode leaves the weights to people
+            back = f". {rollout.canary} keeps its {share} %"
+        elif rollout.phase is not Phase.GATE:
+            back = ". Share set to 0"
         if event is Event.CARRIED_OUT:
             return rollout.ending
         if event is Event.SWITCHED:

@@ -221,6 +221,7 @@ def test_deploying_to_the_live_slot_is_held_and_moves_nothing(begun):
     simulation.run(5)
     assert simulation.rollout.closed
     assert simulation.pool.weights == Weights.of(Slot.GREEN, 100)
+    assert simulation.told[-1][1].text.endswith("aborted: abort by ada. green keeps its 100 %")
     assert simulation.marker.live is Slot.GREEN
 
 
