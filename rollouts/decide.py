@@ -322,6 +322,11 @@ class Draft:
             changes["marker_seen"] = marker
         return changes
 
+    def _unread(self) -> tuple[str, ...]:
+        """What could not be read: the weights and the marker that are found there later are gone back from, too."""
+        seen = {"pool": self.seen.pool, "marker": self.seen.marker}
+        return tuple(name for name, one in seen.items() if isinstance(one, Failed))
+
     def act(self, event: Event, why: str) -> None:
         """A person's event: it moves whatever the mode says of the controller's own moves."""
         self.end_hold(quietly=True)
@@ -379,7 +384,8 @@ class Draft:
             if ours and outcome is not Outcome.PROMOTED and rollout.phase is not Phase.GATE:
                 share, changes["marker"] = 0, rollout.baseline
             if ours and outcome is not Outcome.PROMOTED and share == 0 and event not in _ONLY_LATE:
-                changes |= self._known()  # back to 0 from wherever another hand put it: harm and abort always win
+                # Back to 0 from wherever another hand put it: harm and abort always win.
+                changes |= self._known() | {"unread": self._unread()}
         if phase is Phase.CLOSED:
             changes["closed_at"] = self.now
         if share != rollout.share and ours:

@@ -139,6 +139,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     ticked_at: float | None = None  # of the last decision by a tick: a message older than this has been served
     looked_at: float | None = None  # when the pool was last read with the weights of the open segment
     attempted: tuple[int, ...] = ()  # shares that we tried to write since the last read-back: ours, not drift
+    unread: tuple[str, ...] = ()  # "pool", "marker": unreadable when harm or a person ended it, so not known yet
     reached_at: float | None = None  # of a write that an end may miss (late_write_seconds); None = it was read back
     write_failures: int = 0  # failed attempts in a row to write the present target
     write_error: str = ""  # of the last failed attempt

@@ -86,19 +86,22 @@ def drift(rollout: Rollout, seen: Observation) -> Ruling | None:
 
 
 def pool_is_ours(rollout: Rollout, pool: PoolReading) -> bool:
-    """The weights are the target, the last read-back, or what we tried to write since."""
+    """The weights are the target, the last read-back, what we tried to write since, or the first read after an end."""
     share = pool.weights.share(rollout.canary)
     last = rollout.pool_seen
     return (
         share == rollout.share
         or share in rollout.attempted
+        or "pool" in rollout.unread
         or (last is not None and share == last.weights.share(rollout.canary))
     )
 
 
 def marker_is_ours(rollout: Rollout, marker: MarkerReading) -> bool:
-    """The marker says the target, the last read-back, or what a switch wrote that an end overtook."""
+    """The marker says the target, the last read-back, what a switch wrote that an end overtook, or see `unread`."""
     last = rollout.marker_seen
+    if "marker" in rollout.unread:
+        return True
     overtaken = rollout.outcome is not None and rollout.reached_at is not None and marker.live is rollout.canary
     return marker.live is rollout.marker or (last is not None and marker.live is last.live) or overtaken
 

@@ -38,6 +38,8 @@ def witness(rollout: Rollout, seen: Observation, now: float) -> Rollout:
 def read_pool(rollout: Rollout, pool: PoolReading, now: float) -> Rollout:
     """Follow the weights as they are: the share's history, the judged spans, and whether our write is there."""
     share = pool.weights.share(rollout.canary)
+    if "pool" in rollout.unread:
+        rollout = replace(rollout, attempted=(*rollout.attempted, share), unread=_without(rollout.unread, "pool"))
     last = rollout.shares[-1] if rollout.shares else 0
     if share != last and rollout.phase is not Phase.GATE:
         rollout = replace(rollout, shares=(*rollout.shares, share)[-limits.MAX_SHARES_KEPT :])
@@ -49,8 +51,14 @@ def read_pool(rollout: Rollout, pool: PoolReading, now: float) -> Rollout:
 
 
 def read_marker(rollout: Rollout, marker: MarkerReading) -> Rollout:
-    """Remember the marker where it says what it should."""
+    """Remember the marker where it says what it should, or was not known when the end was decided."""
+    if "marker" in rollout.unread:
+        return replace(rollout, marker_seen=marker, unread=_without(rollout.unread, "marker"))
     return replace(rollout, marker_seen=marker) if marker.live is rollout.marker else rollout
+
+
+def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return tuple(one for one in names if one != name)
 
 
 def _follow(rollout: Rollout, share: int, now: float) -> Rollout:

@@ -1,5 +1,7 @@
 """A share by a person's word, on virtual time: set, read back and judged from there, or refused with the reason."""
 
+import math
+
 import pytest
 
 from controller import requests
@@ -174,6 +176,20 @@ def test_harm_wins_over_another_hand(begun):
     simulation.pool.set(Weights.of(Slot.GREEN, 30))
     ends(simulation, Outcome.ROLLED_BACK)
     assert simulation.marker.writes == []
+
+
+@pytest.mark.parametrize("unread", ["pool", "marker"])
+def test_harm_wins_over_a_hand_that_could_not_be_seen_when_it_was_found(begun, unread):
+    simulation = at(begun(BAD), 10)
+    simulation.pool.set(Weights.of(Slot.GREEN, 30))
+    simulation.marker.live, simulation.marker.revision = Slot.GREEN, 9
+    if unread == "pool":
+        simulation.pool.unreadable_until = math.inf
+    else:
+        simulation.marker.unknown = True
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.CLOSING)
+    simulation.pool.unreadable_until, simulation.marker.unknown = 0.0, False
+    ends(simulation, Outcome.ROLLED_BACK)
 
 
 def test_a_limit_alone_does_not_win_over_another_hand(begun, policy):

@@ -1,0 +1,205 @@
+"""Which rule wins: every pair of causes that can meet in one look, and the edges of each rule."""
+
+import itertools
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from analyzers.judge.counts import Segment
+from analyzers.judge.verdict import Verdict, VerdictKind
+from rollouts import limits
+from rollouts.decide import wants_write
+from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Probe, Slot, Standing, Weights
+from rollouts.rollout import Hold, HoldReason, Phase, Rollout
+from rollouts.rule import Ruling, rule
+from rollouts.states import Event
+from tests.storing.examples import START, pin, rollout
+
+BEGAN = int(START) + 600
+LATER = BEGAN + 100_000.0  # long after bake, deadline and watch
+SAFE, HARMFUL, UNDECIDED, SHARED = VerdictKind.SAFE, VerdictKind.HARMFUL, VerdictKind.UNDECIDED, VerdictKind.SHARED
+
+
+def pool(share: int) -> PoolReading:
+    return PoolReading(weights=Weights.of(Slot.GREEN, share), etag="1")
+
+
+def marker(live: Slot) -> MarkerReading:
+    return MarkerReading(live=live, etag="1")
+
+
+def answers(version: str) -> Probe:
+    return Probe(healthy=True, version=version, detail=f"200 version {version}")
+
+
+def said(kind: VerdictKind, *, severe: bool = False) -> Verdict:
+    numbers: dict[str, Any] = {"alpha": 0.01, "beta": 0.01, "looks": 9, "step_looks": 9, "share": 10}
+    return Verdict(kind=kind, indicators=(), one_sample=False, severe=severe, **numbers)
+
+
+def at(phase: Phase, share: int, live: Slot = Slot.BLUE, **changes: Any) -> Rollout:
+    """A rollout to which nothing has happened, at `share` since BEGAN."""
+    step = {0: 0, 10: 0, 50: 1}.get(share, 2)
+    given: dict[str, Any] = {
+        "phase": phase,
+        "share": share,
+        "step": step,
+        "marker": live,
+        "pool_seen": pool(share),
+        "marker_seen": marker(live),
+        "arrived": True,
+        "gate_successes": 99,
+        "settled_until": BEGAN,
+        "baseline_version": "1.4.1",
+        "segments": (Segment(start=BEGAN, end=None, share=share, step=step),) if share else (),
+        "clock_from": float(BEGAN),
+    }
+    return rollout(**(given | changes))
+
+
+def seen(of: Rollout, **changes: Any) -> Observation:
+    """Everything as `of` wants it."""
+    given: dict[str, Any] = {
+        "pool": pool(of.share),
+        "marker": marker(of.marker),
+        "telemetry": None,
+        "probes": {Slot.GREEN: answers("1.4.2"), Slot.BLUE: answers("1.4.1")},
+        "standing": Standing(mode=Mode.ACT),
+    }
+    return Observation(**(given | changes))
+
+
+def ruled(of: Rollout, kind: VerdictKind = SAFE, now: float = LATER, *, severe: bool = False, **sees: Any) -> Ruling:
+    return rule(of, seen(of, **sees), said(kind, severe=severe), now)
+
+
+def held(reason: HoldReason) -> dict[str, Any]:
+    return {"hold": Hold(reason=reason, since=LATER - 1, detail="it was so")}
+
+
+# name: (changes of the rollout, of what is seen, verdict, what comes of it), the first wins; docs/architecture.md
+CAUSES: dict[str, tuple[dict[str, Any], dict[str, Any], VerdictKind | None, Event | HoldReason]] = {
+    "zeroed": ({}, {"pool": pool(0)}, None, Event.ZEROED),
+    "newer version": ({}, {"probes": {Slot.GREEN: answers("1.4.3")}}, None, Event.NEW_VERSION),
+    "dead": ({"canary_failures": limits.PROBE_FAILURES}, {}, None, Event.HARM),
+    "harmful": ({}, {}, HARMFUL, Event.HARM),
+    "latched": (held(HoldReason.APPROVAL), {}, None, HoldReason.APPROVAL),
+    "pool unread": ({}, {"pool": Failed(what="pool", detail="503")}, None, HoldReason.POOL_UNREADABLE),
+    "marker unread": ({}, {"marker": Failed(what="marker", detail="teal")}, None, HoldReason.MARKER_UNKNOWN),
+    "pool moved": ({}, {"pool": pool(30)}, None, HoldReason.DRIFT),
+    "marker moved": ({}, {"marker": marker(Slot.GREEN)}, None, HoldReason.DRIFT),
+    "shared": ({}, {}, SHARED, HoldReason.SHARED),
+    "baseline changed": ({"baseline_version": "1.3.9"}, {}, None, HoldReason.BASELINE_CHANGED),
+    "cannot write": ({"write_failures": limits.WRITE_FAILURES}, {}, None, HoldReason.CANNOT_WRITE),
+    "storm": ({}, {"standing": Standing(mode=Mode.ACT, storm="many")}, SAFE, HoldReason.STORM),
+    "proven": ({}, {}, SAFE, Event.RAISED),
+}
+PAIRS = [
+    (first, second)
+    for first, second in itertools.combinations(CAUSES, 2)
+    if not any(CAUSES[first][part].keys() & CAUSES[second][part].keys() for part in (0, 1))
+    and None in (CAUSES[first][2], CAUSES[second][2])
+]
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS)
+def test_of_two_causes_the_first_in_the_order_wins(first: str, second: str) -> None:
+    before, sees, kind, expected = CAUSES[first]
+    also, beside, other, _ = CAUSES[second]
+    ruling = ruled(at(Phase.STEP, 10, **before, **also), kind or other or UNDECIDED, **sees, **beside)
+    assert expected in (ruling.event, ruling.hold), ruling.why
+
+
+def test_the_order_has_every_pair_that_can_meet() -> None:
+    assert len(PAIRS) > 60
+
+
+@pytest.mark.parametrize(
+    ("failures", "event"), [(limits.PROBE_FAILURES - 1, Event.RAISED), (limits.PROBE_FAILURES, Event.HARM)]
+)
+def test_the_third_failed_probe_in_a_row_is_harm(failures: int, event: Event) -> None:
+    assert ruled(at(Phase.STEP, 10, canary_failures=failures)).event is event
+
+
+def test_a_0_that_was_known_when_a_person_said_go_on_is_no_new_0() -> None:
+    assert ruled(at(Phase.STEP, 10), pool=pool(0)).event is Event.ZEROED
+    assert ruled(at(Phase.STEP, 10, attempted=(0,)), pool=pool(0)).event is None
+
+
+@pytest.mark.parametrize("moved", [{"pool": pool(30)}, {"marker": marker(Slot.GREEN)}])
+def test_under_drift_nothing_is_written_and_nothing_counts_as_a_failed_write(moved: dict[str, Any]) -> None:
+    drifting = at(Phase.STEP, 10, **held(HoldReason.DRIFT))
+    sees = seen(drifting, **moved)
+    assert not wants_write(drifting, sees.standing, sees.pool, sees.marker)
+    assert wants_write(replace(drifting, hold=None), sees.standing, sees.pool, sees.marker)
+
+
+@pytest.mark.parametrize("harm", [{"kind": HARMFUL}, {"canary_failures": limits.PROBE_FAILURES}])
+@pytest.mark.parametrize(
+    "obstacle",
+    [{"baseline_failures": limits.PROBE_FAILURES}, {"rollback_possible": False}, {"ask_before_rollback": True}],
+)
+def test_nothing_goes_back_by_itself_to_where_it_may_not_stand(harm: dict[str, Any], obstacle: dict[str, Any]) -> None:
+    changes = {name: value for name, value in harm.items() if name != "kind"}
+    ruling = ruled(at(Phase.STEP, 10, **obstacle, **changes), harm.get("kind", SAFE))
+    assert ruling.hold is HoldReason.ROLLBACK_ASKED
+
+
+def test_in_the_watch_the_judge_alone_is_a_suspicion_and_a_ceiling_or_a_death_goes_straight_back() -> None:
+    watched = at(Phase.WATCH, 100, Slot.GREEN)
+    dead = replace(watched, canary_failures=limits.PROBE_FAILURES)
+    assert ruled(watched, HARMFUL).event is Event.SUSPECTED
+    assert ruled(watched, HARMFUL, severe=True).event is Event.HARM
+    assert ruled(dead, HARMFUL).event is Event.HARM
+    assert ruled(dead, SAFE).event is Event.HARM
+
+
+def test_a_shared_fault_goes_back_one_share_once_and_only_soon_after_our_raise() -> None:
+    raised = at(Phase.STEP, 50, raised_at=LATER - limits.RAISE_MEMORY_SECONDS)
+    assert ruled(raised, SHARED).event is Event.LOWERED
+    assert ruled(replace(raised, raised_at=LATER - limits.RAISE_MEMORY_SECONDS - 1), SHARED).hold is HoldReason.SHARED
+    assert ruled(replace(raised, lowered_for_shared=True), SHARED).hold is HoldReason.SHARED
+    assert ruled(at(Phase.STEP, 10, raised_at=LATER), SHARED).hold is HoldReason.SHARED, "there is no lower share"
+    assert ruled(at(Phase.WATCH, 100, Slot.GREEN, raised_at=LATER), SHARED).hold is HoldReason.SHARED
+
+
+def test_a_switch_is_done_only_when_the_marker_names_the_canary() -> None:
+    observed = Standing(mode=Mode.OBSERVE)
+    assert ruled(at(Phase.SWITCH, 100, Slot.BLUE), standing=observed).event is None
+    assert ruled(at(Phase.SWITCH, 100, Slot.GREEN), standing=observed).event is Event.SWITCHED
+
+
+def test_what_is_proven_is_baked_first() -> None:
+    bake = pin().bake_seconds
+    assert ruled(at(Phase.STEP, 10), now=BEGAN + bake - 1).event is None
+    assert ruled(at(Phase.STEP, 10), now=BEGAN + bake).event is Event.RAISED
+    assert ruled(at(Phase.STEP, 50), now=BEGAN + bake).event is Event.PROVEN
+
+
+def test_unrefuted_asks_for_requests_of_the_canary() -> None:
+    unrefuted = at(Phase.STEP, 10, pin=replace(pin(), promote_when="unrefuted"))
+    assert ruled(unrefuted, UNDECIDED, now=BEGAN + pin().bake_seconds).event is None
+    few = replace(unrefuted, pin=replace(unrefuted.pin, min_requests=0))
+    assert ruled(few, UNDECIDED, now=BEGAN + pin().bake_seconds).event is Event.RAISED
+
+
+@pytest.mark.parametrize("kind", [VerdictKind.UNOBSERVED, VerdictKind.BASELINE_WORSE])
+def test_what_is_worse_than_waiting_goes_before_an_approval(kind: VerdictKind) -> None:
+    assert ruled(at(Phase.STEP, 10, **held(HoldReason.APPROVAL)), kind).hold == kind.value
+
+
+def test_the_gate_opens_when_everything_is_there_and_not_before() -> None:
+    gate = at(Phase.GATE, 0, gate_successes=pin().gate.successes, warmed=True)
+    at_once = gate.started_at + 1
+    assert ruled(gate, now=at_once).event is Event.GATE_PASSED
+    assert ruled(replace(gate, gate_successes=pin().gate.successes - 1), now=at_once).event is None
+    assert ruled(replace(gate, settled_until=None), now=at_once).event is None, "the history is not read yet"
+    warming = replace(gate, warmed=False, pin=replace(gate.pin, gate=replace(gate.pin.gate, warm_up_path="/warm")))
+    assert ruled(warming, now=at_once).event is None
+    assert ruled(gate, now=at_once, pool=pool(20)).event is None, "another hand gave it traffic"
+    assert ruled(gate, now=at_once, standing=Standing(mode=Mode.ACT, storm="many")).hold is HoldReason.STORM
+    assert ruled(gate, now=at_once, standing=Standing(mode=Mode.ACT, off=True)).hold is HoldReason.OFF
+    late = gate.started_at + gate.pin.gate.deadline_seconds
+    assert ruled(replace(gate, gate_successes=0), now=late).event is None
+    assert ruled(replace(gate, gate_successes=0), now=late + 1).event is Event.GATE_EXPIRED
