@@ -32,7 +32,7 @@ class Act:
             self._screen.line(str(sentence))
         self._screen.line(f"{rollout.get('id')}: {state_of(rollout)}, share {share_of(rollout)}", style="dim")
         if rollout.get("read_back") not in (None, rollout.get("share")):
-            self._screen.aside(f"stored; the next tick carries it out: canary status {self._path[1]}")
+            self._screen.aside(f"stored, not carried out yet: canary status {self._path[1]}")
 
 
 @ends

@@ -320,7 +320,8 @@ def _verdict_hold(rollout: Rollout, verdict: Verdict, now: float) -> Ruling | No
         return None
     why = verdict_sentence(verdict, rollout.pin)
     if reason is HoldReason.SHARED and _our_raise_did_it(rollout, now):
-        return Ruling(event=Event.LOWERED, why=f"{why} It began within 10 min of our own raise: back one share, once")
+        ours = "It began within 10 min of our own raise: back one share, once"
+        return Ruling(event=Event.LOWERED, why=f"{why.rstrip('.')}. {ours}")
     return _expired(rollout, reason, why, now) or Ruling(hold=reason, why=why)
 
 

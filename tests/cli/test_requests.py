@@ -221,7 +221,7 @@ def test_what_is_decided_is_not_told_as_done(api: Api, canary: Canary) -> None:
     api.answers("POST", "/api/services/checkout/abort", {"rollout": ending, "sentence": "Decided."})
     said = canary("abort", "checkout")
     assert "checkout-1: closing (rolled_back), share 10 % (wants 0 %)" in said.stdout
-    assert "the next tick carries it out: canary status checkout" in said.stderr
+    assert "stored, not carried out yet: canary status checkout" in said.stderr
 
 
 def test_a_service_without_rollouts_says_so(api: Api, canary: Canary) -> None:

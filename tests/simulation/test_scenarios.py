@@ -180,6 +180,22 @@ def test_a_shared_outage_is_held_and_goes_on_by_itself(begun):
     ends(simulation, Outcome.PROMOTED, 600)
 
 
+def test_a_shared_outage_soon_after_our_own_raise_goes_back_one_share_once(begun):
+    """The canary may be what exhausts the shared thing; the card says so, and what comes next."""
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10, 50))
+    simulation.common_failures = 0.3
+    simulation.run(60, lambda: "lowered" in simulation.kinds())
+    lowered = simulation.told[-1][1]
+    assert lowered.weights == simulation.pool.weights == Weights.of(Slot.GREEN, 10)
+    assert "own history. It began within 10 min of our own raise: back one share, once. Next: 50 % when" in lowered.text
+    simulation.run(30)
+    assert held(simulation, HoldReason.SHARED), simulation.rollout.reason
+    assert (simulation.rollout.shares, simulation.kinds().count("lowered")) == ((10, 50, 10), 1)
+    simulation.common_failures = 0.0
+    ends(simulation, Outcome.PROMOTED, 600)
+
+
 def test_a_telemetry_outage_is_held_and_goes_on_by_itself(begun):
     simulation = begun()
     simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP and simulation.rollout.shares == (10,))
