@@ -5,12 +5,13 @@ reachable. Every answer is JSON; every error says what, where and what to do.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from controller import intake, requests, signals, views
 from controller.world import World
+from rollouts import limits
 from rollouts.command import Command, CommandKind
 from rollouts.errors import Conflict, InvariantBroken, Misconfigured, NotFound, PolicyError, Refused, Unavailable
 from rollouts.observation import Mode, Slot
@@ -19,6 +20,9 @@ from rollouts.rollout import Announcement, Rollout
 Body = TypeVar("Body")
 VERSION = "0.1.0"
 MAX_LISTED = 200
+MAX_NAME_CHARACTERS = 200  # of a service or rollout in a route: the store's keys end at 512
+Short = Annotated[str, msgspec.Meta(max_length=200)]  # as in an event: it is stored, and told on cards
+Long = Annotated[str, msgspec.Meta(max_length=limits.DETAIL_CHARACTERS)]
 MAX_BODY_BYTES = 512 * 1024  # a policy file is the largest thing that anybody sends
 
 
@@ -49,7 +53,7 @@ class Asked(msgspec.Struct, kw_only=True):
 class AskedTarget(Asked, kw_only=True):
     """POST target."""
 
-    owner: str
+    owner: Short
     seconds: float = requests.LEASE_SECONDS
     preempt: bool = False
 
@@ -57,7 +61,7 @@ class AskedTarget(Asked, kw_only=True):
 class AskedRelease(Asked, kw_only=True):
     """POST release."""
 
-    owner: str
+    owner: Short
 
 
 class AskedStart(Asked, kw_only=True):
@@ -65,9 +69,9 @@ class AskedStart(Asked, kw_only=True):
 
     version: str
     slot: Slot | None = None
-    deployment_id: str | None = None
-    link: str | None = None
-    commit: str | None = None
+    deployment_id: Short | None = None
+    link: Long | None = None
+    commit: Long | None = None
     ask_before_rollback: bool = False
 
 
@@ -126,7 +130,7 @@ def services(world: World, _request: Request) -> Answer:
 def rollouts(world: World, request: Request) -> Answer:
     """GET /rollouts?service=&limit=."""
     wanted = request.query.get("service")
-    names = [wanted] if wanted else sorted(world.policy().services)
+    names = [_named("service", wanted)] if wanted else sorted(world.policy().services)
     limit = _limit(request)
     found = [one for name in names for one in world.records.rollouts(name, limit)]
     if wanted and not found:
@@ -284,6 +288,13 @@ def _param(request: Request, name: str) -> str:
     """A part of the route."""
     if not (value := request.params.get(name)):
         raise NotFound(f"the route names no {name}")
+    return _named(name, value)
+
+
+def _named(what: str, value: str) -> str:
+    """Nothing has a name that no key can hold."""
+    if len(value) > MAX_NAME_CHARACTERS:
+        raise NotFound(f"{what} {value[:50]!r}... has {len(value)} characters: no {what} has so long a name")
     return value
 
 

@@ -157,3 +157,29 @@ def test_a_lease_that_is_given_back_lets_the_looks_at_the_idle_slot_go_on(begun)
     simulation.signal("Microsoft.Storage.BlobCreated", "/blobServices/default/containers/blue-packages/blobs/p.zip")
     simulation.run(3)
     assert simulation.rollout.version == "1.2"
+
+
+LONGER = {"deployment_id": "d" * 201, "link": "l" * 501, "commit": "c" * 501}
+
+
+@pytest.mark.parametrize("field", LONGER)
+def test_what_would_be_stored_and_told_is_as_short_as_in_an_event(policy, tmp_path, field):
+    simulation = Simulation(policy, seed=7, folder=tmp_path)
+    simulation.run(25)
+    status, answer, _ = post(simulation, "start", version="1.1", **{field: LONGER[field]})
+    assert (status, f"$.{field}" in answer["error"]) == (400, True), answer
+    assert post(simulation, "target", owner="o" * 201)[0] == 400
+    assert post(simulation, "start", version="1.1", **{field: LONGER[field][1:]})[0] == 200
+
+
+@pytest.mark.parametrize("work", [api.command, api.rollouts, api.rollout])
+def test_a_name_that_no_key_can_hold_is_not_found_and_no_bug_of_ours(begun, work):
+    name = "s" * 600
+    asked = api.Request(
+        params={"service": name, "command": "abort", "rollout": f"{name}-20261124T052831-be1fb2"},
+        query={"service": name},
+        body=b"",
+        principal=None,
+    )
+    answer = api.handled(work, lambda: begun().world, asked)
+    assert (answer.status, b"has 600 characters" in answer.body or b"has 623" in answer.body) == (404, True)
