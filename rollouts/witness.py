@@ -64,6 +64,7 @@ def _without(names: tuple[str, ...], name: str) -> tuple[str, ...]:
 def _follow(rollout: Rollout, share: int, now: float) -> Rollout:
     """Close and open judged spans so that none mixes two shares: the paired comparison rests on that."""
     interval = rollout.pin.interval_seconds
+    now = max(now, rollout.looked_at or now)  # instances' clocks differ: no span begins before the last one ended
     spans = list(rollout.segments)
     if spans and spans[-1].end is None:
         if spans[-1].share == share:

@@ -1,5 +1,6 @@
 """Time in which nothing is seen, or both slots are ill, neither proves nor condemns; a slow look loses no row."""
 
+import msgspec
 import pytest
 
 from lab.simulation import Behaviour, Simulation
@@ -77,3 +78,26 @@ def test_a_limit_is_reached_although_a_look_in_between_sees_nothing(begun, blip)
     assert "limits.unobserved" in simulation.rollout.ending
     assert 10 < simulation.now - began < 25, "ten seconds of sight (limits.unobserved), blips apart"
     assert simulation.kinds().count("held") == 1, "and it is told once"
+
+
+@pytest.mark.parametrize("behind", [3, 30])
+def test_two_instances_whose_clocks_differ_come_to_the_same_end(begun, behind):
+    """Every second tick is made by an instance whose clock is that many intervals behind."""
+    simulation = begun()
+    tick, ticks = simulation._tick, 0
+
+    def ticked() -> None:
+        nonlocal ticks
+        ticks += 1
+        slow = behind if ticks % 2 else 0
+        world = simulation.world
+        simulation.world = msgspec.structs.replace(world, now=lambda: simulation.now - slow)
+        try:
+            tick()
+        finally:
+            simulation.world = world
+
+    simulation._tick = ticked
+    simulation.run(600, simulation.closed)
+    assert simulation.rollout.outcome is Outcome.PROMOTED, simulation.rollout.reason
+    assert simulation.world.records.incidents(5) == []

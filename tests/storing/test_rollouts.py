@@ -319,6 +319,18 @@ def test_a_record_of_a_newer_version_is_said_not_guessed(records: Records) -> No
         records.lease("checkout")
 
 
+def test_of_two_looks_that_recorded_nothing_the_second_is_lost_too(records: Records) -> None:
+    """No decision's number tells them apart then: the rollout's own ETag does."""
+    read = records.create(decision(rollout()))
+    quiet = lambda seen: decision(replace(read.value, gate_successes=seen), recorded=False)  # noqa: E731
+    records.save(read, quiet(1))
+    with pytest.raises(Conflict):
+        records.save(read, quiet(2))
+    newest = records.newest("checkout")
+    assert newest is not None
+    assert newest.value.gate_successes == 1
+
+
 def test_a_lease_goes_with_the_start_that_it_was_taken_for(records: Records) -> None:
     records.take_lease("checkout", "pipeline 7", Slot.GREEN, START + 600, START)
     records.create(decision(rollout()))

@@ -1,0 +1,115 @@
+"""Edges of decide and witness: each test fails when one decisive line of them is broken."""
+
+from analyzers.judge.verdict import VerdictKind
+from controller import requests
+from lab.simulation import Behaviour, Simulation
+from rollouts.command import Command, CommandKind
+from rollouts.observation import Slot, Weights
+from rollouts.rollout import HoldReason, Outcome, Phase
+
+BAD = Behaviour(late_failures=0.11)
+
+
+def until(simulation: Simulation, phase: Phase) -> Simulation:
+    simulation.run(300, lambda: simulation.rollout.phase is phase)
+    assert simulation.rollout.phase is phase, simulation.rollout.reason
+    return simulation
+
+
+def test_in_the_watch_a_lost_way_back_is_told_once_and_then_asked_about(begun):
+    simulation = until(begun(), Phase.WATCH)
+    simulation.deploy(Slot.BLUE, "2.0")
+    simulation.run(4)
+    assert simulation.kinds().count("alarm") == 1
+    assert simulation.pool.weights == Weights.of(Slot.GREEN, 100)
+    simulation.apps[Slot.GREEN].healthy = False
+    simulation.run(6)
+    assert simulation.rollout.hold is not None, simulation.rollout.reason
+    assert simulation.rollout.hold.reason is HoldReason.ROLLBACK_ASKED
+    assert simulation.pool.weights == Weights.of(Slot.GREEN, 100)
+
+
+def test_what_cannot_be_written_is_told_once_for_each_target(begun):
+    simulation = until(begun(BAD), Phase.STEP)
+    simulation.run(3)
+    simulation.pool.refuse_until = simulation.now + 40
+    simulation.run(30)
+    assert simulation.rollout.write_failures > 5
+    assert simulation.kinds().count("not_carried_out") == 1
+    simulation.run(60, simulation.closed)
+    assert simulation.rollout.outcome is Outcome.ROLLED_BACK
+
+
+def test_a_new_target_has_all_its_attempts_before_it_is_told_as_not_carried_out(begun):
+    simulation = begun()
+    simulation.run(120, lambda: simulation.rollout.shares == (10,))
+    simulation.pool.refuse_until = simulation.now + 300
+    simulation.run(120, lambda: simulation.rollout.write_failures > 1)
+    assert simulation.rollout.share == 50
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
+    assert (simulation.rollout.share, simulation.rollout.write_failures) == (0, 0)
+
+
+def test_a_shared_fault_after_our_raise_is_remembered_as_answered(begun):
+    simulation = begun()
+    simulation.run(120, lambda: simulation.rollout.shares == (10, 50))
+    simulation.common_failures = 0.3
+    simulation.run(30, lambda: simulation.rollout.share == 10)
+    assert simulation.rollout.share == 10, simulation.rollout.reason
+    assert simulation.rollout.lowered_for_shared
+
+
+def test_a_gate_counts_only_answers_with_a_way_back(begun):
+    simulation = begun()
+    simulation.apps[Slot.BLUE].healthy = False
+    simulation.run(5)
+    assert simulation.rollout.gate_successes == 0
+    simulation.run(60, simulation.closed)
+    assert simulation.rollout.outcome is Outcome.REJECTED
+    assert "the way back is not healthy" in simulation.rollout.reason
+
+
+def test_two_dead_slots_are_no_harm_of_the_canary(begun):
+    simulation = until(begun(), Phase.STEP)
+    for app in simulation.apps.values():
+        app.healthy = False
+    simulation.run(6)
+    assert simulation.rollout.phase is Phase.STEP, simulation.rollout.reason
+    assert simulation.rollout.canary_failures == 0
+
+
+def test_a_share_is_judged_from_the_first_whole_interval_after_its_propagation(begun, policy):
+    simulation = until(begun(policy=policy.replace("propagation: 1s", "propagation: 5s")), Phase.STEP)
+    [span] = simulation.rollout.segments
+    assert span.start >= simulation.rollout.phase_since + 5
+
+
+def test_a_share_moved_by_hand_ends_its_span_where_it_was_last_seen(begun):
+    simulation = until(begun(), Phase.STEP)
+    simulation.run(4)
+    seen = simulation.rollout.looked_at
+    simulation.pool.set(Weights.of(Slot.GREEN, 30))
+    simulation.telemetry.outage_until = simulation.now + 5
+    simulation.step()
+    assert simulation.rollout.segments[0].end <= seen, "what came after may have been split by either share"
+
+
+def test_a_marker_that_another_hand_moved_stays_drift_at_every_look(begun):
+    simulation = until(begun(), Phase.STEP)
+    simulation.run(2)
+    simulation.marker.live, simulation.marker.revision = Slot.GREEN, 9
+    for _ in range(4):
+        simulation.step()
+        assert simulation.rollout.hold is not None, simulation.rollout.reason
+        assert simulation.rollout.hold.reason is HoldReason.DRIFT
+    assert simulation.marker.writes == []
+
+
+def test_a_service_counts_for_a_storm_when_it_first_turned_harmful(begun, policy):
+    policy = policy.replace("    bake: 3s", "    bake: 3s\n    rollback: ask")
+    simulation = until(begun(BAD, policy=policy), Phase.STEP)
+    simulation.run(60, lambda: bool(simulation.rollout.harmful_at))
+    first = simulation.rollout.harmful_at
+    assert simulation.rollout.verdict.kind is VerdictKind.HARMFUL
+    simulation.run(20)
+    assert simulation.rollout.harmful_at == first
