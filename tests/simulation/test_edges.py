@@ -113,3 +113,21 @@ def test_a_service_counts_for_a_storm_when_it_first_turned_harmful(begun, policy
     assert simulation.rollout.verdict.kind is VerdictKind.HARMFUL
     simulation.run(20)
     assert simulation.rollout.harmful_at == first
+
+
+def test_a_pool_that_is_not_read_back_as_written_keeps_the_marker_where_it_is(begun):
+    """A hand between our write of 100 % and its read-back: the marker would name a slot that serves a part."""
+    simulation = begun()
+    simulation.run(200, lambda: simulation.rollout.shares == (10, 50))
+    write = simulation.pool.write
+
+    def overtaken(*asked):
+        write(*asked)
+        simulation.pool.set(Weights.of(Slot.GREEN, 30))
+        return simulation.pool.read(*asked[:3])
+
+    simulation.pool.write = overtaken
+    until(simulation, Phase.SWITCH)
+    simulation.run(3)
+    assert simulation.pool.weights == Weights.of(Slot.GREEN, 30)
+    assert simulation.marker.writes == []
