@@ -4,6 +4,7 @@ from analyzers.judge.verdict import VerdictKind
 from controller import requests
 from lab.simulation import Behaviour, Simulation
 from rollouts.command import Command, CommandKind
+from rollouts.errors import Unavailable
 from rollouts.observation import Slot, Weights
 from rollouts.rollout import HoldReason, Outcome, Phase
 
@@ -131,3 +132,25 @@ def test_a_pool_that_is_not_read_back_as_written_keeps_the_marker_where_it_is(be
     simulation.run(3)
     assert simulation.pool.weights == Weights.of(Slot.GREEN, 30)
     assert simulation.marker.writes == []
+
+
+def test_a_hand_that_only_the_second_read_shows_is_not_written_over(begun):
+    """The look could not read the pool; what is read right before the write is held to the same question."""
+    simulation = begun()
+    simulation.run(120, lambda: simulation.rollout.shares == (10,))
+    simulation.pool.refuse_until = simulation.now + 300
+    simulation.run(120, lambda: simulation.rollout.write_failures == 1)
+    simulation.pool.set(Weights.of(Slot.GREEN, 30))
+    simulation.pool.refuse_until = 0.0
+    read, reads = simulation.pool.read, []
+
+    def first_fails(*asked):
+        reads.append(asked)
+        if len(reads) == 1:
+            raise Unavailable("no answer")
+        return read(*asked)
+
+    simulation.pool.read = first_fails
+    simulation.step()
+    assert len(reads) == 2
+    assert simulation.pool.weights == Weights.of(Slot.GREEN, 30)
