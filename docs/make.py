@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from docs import drawing
+from docs import drawing, waiting
 from lab.scenarios import SCENARIOS
 from notifying.card import SIGNS, headline
 from rollouts.explain import duration
@@ -170,6 +170,25 @@ def scenarios() -> str:
     )
 
 
+def tolerances() -> str:
+    """docs/waiting.py: minutes by baseline and `points`."""
+    titles = ["baseline fails", "`points`", "tolerated", "proven when nothing is wrong"]
+    return table([*titles, "a fault of 5 times is found", "of 20 times"], waiting.tolerances())
+
+
+def traffic() -> str:
+    """docs/waiting.py: minutes by traffic and share."""
+    faults = ["5 times worse", "20 times worse"]
+    return table(
+        ["requests a minute, both slots", "at 10 %: proven", *faults, "at 50 %: proven", *faults], waiting.traffic()
+    )
+
+
+def low_traffic() -> str:
+    """docs/waiting.py: minutes of a small service."""
+    return table(["requests a minute, both slots", "proven", "5 times worse", "20 times worse"], waiting.low_traffic())
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "holds": holds,
     "notices": notices,
@@ -177,6 +196,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "storage": storage,
     "limits": limits,
     "scenarios": scenarios,
+    "tolerances": tolerances,
+    "traffic": traffic,
+    "low-traffic": low_traffic,
 }
 
 
