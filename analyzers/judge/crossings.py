@@ -17,7 +17,7 @@ Minutes = NDArray[np.int64]
 Pair = tuple[ArrayLike, ArrayLike]
 
 # Cells (alternatives x rollouts x minutes) worked on at once are about ten times this: it stays in the cache.
-CELLS = 40_000
+CELLS = 8_000
 
 
 class Instances(NamedTuple):

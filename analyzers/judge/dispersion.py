@@ -1,44 +1,39 @@
-"""How much real intervals vary more than coin flips: the intra-interval correlation of baseline requests.
+"""How much real intervals vary more than coin flips: what pairs of consecutive intervals tell of it.
 
-Requests of one interval share its conditions (a slow database, a retry burst), so n of them tell less than
-n coin flips. The correlation is estimated from consecutive baseline intervals, history first, and used from
-the next interval on; only differences count, so a level that drifts is not noise.
+Requests of one interval share its conditions (a slow database), or their failures come in clusters (retries), so
+n of them tell less than n coin flips. How much less is a posterior over a few strengths, known before each interval
+from pairs that ended before it. A pair tells how its bad requests fell on its two intervals, given their sum: a
+level that drifts is not noise.
 """
 
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzers.judge.projection import Floats, within
 
-# The largest squared differences are left out, two in sixty pairs, and two in thirty: an outage jumps up once
-# and down once.
-DROPPED, OUTAGE_PAIRS, OUTAGE_FROM = 1 / 30, 2, 30
-# Below so many bad requests a pair, differences are discrete and rare: nothing is left out.
-FEW_BAD = 5.0
-# Rare failures that come in bursts make most intervals calm and a few wild: the mean hangs on those few. With
-# the excess kurtosis t of an interval's rate, a mean without 1 / 30 of the pairs keeps 1 / (1 + t / TAIL_KEPT) of
-# itself, and pairs tell as much as 1 / (1 + t / TAIL_PAIRS) of them would: both fitted on gamma rates, shape 0.05
-# to 1,000.
-TAIL_KEPT, TAIL_PAIRS, TAIL_MOST = 36.0, 12.0, 60.0
-# The tail follows from the correlation, and the correlation from the tail: so many rounds.
-ROUNDS = 3
-# Consecutive pairs share an interval: three tell as much as two (von Neumann, as in `differences`).
+Integers = NDArray[np.int64]
+
+# The correlations that are thought possible beside none at all (coin flips), and how likely beforehand: each as
+# likely as the others up to LIKELY (as if 67 requests told as much as any number of them), then less with the square.
+CORRELATIONS: Floats = 8e-5 * 2.9 ** np.arange(8.0)
+COIN_FLIPS, LIKELY = 0.5, 0.015
+# That what shows on the baseline are failures in clusters, which weigh on the canary as much, not requests that are
+# alike, which weigh on each slot by its size.
+CLUSTERED = 0.3
+# One pair in so many follows no rule: an outage jumps up once and down once, and is no burst.
+UNRULY = 1 / 40
+# Consecutive pairs share an interval: three tell as much as two (von Neumann, Annals of Mathematical Statistics
+# 12 (1941)).
 PAIR = 2 / 3
-# A spread is believed to be more than coin flips from this many standard deviations on, fully one later. Safety
-# believes it sooner: a promotion can wait, a rollback must not.
-DOUBT_HARM, DOUBT_SAFE = 1.3, 0.5
-# Few pairs can look calm by luck: an upper bound is used, not the estimate. CAUTION standard deviations above
-# it, and up to CAREFUL more with at most FEW_PAIRS pairs whose spread is believed in.
-CAUTION, CAREFUL, FEW_PAIRS = NormalDist().inv_cdf(0.6), 1.75, 10.0
-# Before the first pair: as if 300 requests told as much as any number of them; three pairs are needed to
-# believe in more correlation than FIRST_MOST.
-UNKNOWN, FIRST_MOST, FIRST_PAIRS = 1 / 300, 0.02, 3
-# The estimate is renewed after each of the first ten pairs, then whenever a third more has been seen.
-EVERY_PAIR_UNTIL, GROWTH = 10, 4 / 3
-# With a history, the canary's own pairs are few for long: theirs is renewed at these, and half as many more.
-OWN_FROM, OWN_GROWTH = 3, 1.5
+# Too much correlation costs time, too little the promise: this quantile of the posterior is believed. It and the
+# prior were chosen together, on errors at the boundary and minutes to rollback (benchmarks/judge_power.py).
+BELIEVED = 0.84
+# The level around which intervals vary is that of so many, with half a bad request beforehand.
+RECENT, PRIOR_BAD = 20, 0.5
+# Two sizes of interval tell clusters from requests that are alike when one is this much larger.
+LARGER = 1.25
 # At so many pairs, all intervals so far are weighed anew with what is known by then. A history of an hour has
 # passed them all.
 REVISIONS = (2, 4, 6, 9, 13, 20, 30)
@@ -47,141 +42,64 @@ REVISIONS = (2, 4, 6, 9, 13, 20, 30)
 class Correlation(NamedTuple):
     """What is known before each interval, shape (..., intervals): n requests tell as much as n / (1 + c + (n - 1) icc).
 
-    Requests of one interval are alike (icc), and failures come in clusters of some size, such as retries (c).
+    Kish, "Survey Sampling" (1965), section 5.4.
     """
 
-    harm: Floats  # icc, as evidence of harm is weighed
-    safe: Floats  # icc, as evidence of safety is: believed sooner
-    clusters_harm: Floats  # c
-    clusters_safe: Floats
+    icc: Floats  # requests of one interval are alike
+    clusters: Floats  # c: failures come in clusters
 
 
-class Spread(NamedTuple):
-    """What the pairs up to some intervals show, shape (..., looks): squared differences against coin flips'."""
+class Pairs(NamedTuple):
+    """Consecutive intervals of one slot, shape (..., intervals - 1): how their bad requests fell on the two.
 
-    ratio: Floats  # mean squared difference over its expectation; 1 under coin flips
-    pairs: Floats  # with requests in both intervals
-    level: Floats  # p (1 - p)
-    requests: Floats  # mean of an interval
-    left_out: Floats  # share of the pairs, those with the largest differences
-
-
-def differences(bad: Floats, requests: Floats) -> tuple[Floats, Floats]:
-    """(squared difference, its expectation under coin flips) of each consecutive pair; NaN without requests.
-
-    (p_i - p_{i-1})^2 / (1/n_i + 1/n_{i-1}) against p (1 - p), p the pair's pooled rate.
+    Where bad requests are frequent, the rarer of good and bad is counted, over 1 - p: coin flips then vary as much
+    as their mean, whatever p is.
     """
-    n1, n2, f1, f2 = requests[..., 1:], requests[..., :-1], bad[..., 1:], bad[..., :-1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pooled = (f1 + f2) / (n1 + n2)
-        squared = (f1 / n1 - f2 / n2) ** 2 / (1 / n1 + 1 / n2)
-    both = (n1 > 0) & (n2 > 0)
-    return np.where(both, squared, np.nan), np.where(both, pooled * (1 - pooled), np.nan)
 
+    before: Floats
+    after: Floats
+    share: Floats  # of the first interval's requests in those of both
+    both: NDArray[np.bool_]  # both have requests
+    rare: Floats  # the level around which they vary: rare ones in the last RECENT intervals
+    requests: Floats  # of all there
+    others: Floats  # requests of an interval but one, on average so far
 
-def spread(bad: Floats, requests: Floats, looks: list[int]) -> Spread:
-    """The squared differences of the first 1, 2, ... pairs, as `looks` says, against their expectation.
+    @classmethod
+    def of(cls, bad: Floats, requests: Floats) -> "Pairs":
+        """From counts, shape (..., intervals)."""
+        recent_bad, recent = _recent(bad)[..., 1:], _recent(requests)[..., 1:]
+        turned = recent_bad > recent / 2
+        rare = np.where(turned, recent - recent_bad, recent_bad)
+        frequent = 1 - (rare + PRIOR_BAD) / (recent + 1)
+        first, second = requests[..., :-1], requests[..., 1:]
+        before = np.where(turned, first - bad[..., :-1], bad[..., :-1]) / frequent
+        after = np.where(turned, second - bad[..., 1:], bad[..., 1:]) / frequent
+        both = (first > 0) & (second > 0)
+        share = np.where(both, first / np.maximum(first + second, 1), 0.5)
+        return cls(before, after, share, both, rare, recent, _others(requests)[..., 1:])
 
-    The ratio of the sums, not the mean of the ratios: a burst raises its own pair's expectation and would
-    hide itself.
-    """
-    squared, expected = differences(bad, requests)
-    usable = np.isfinite(squared)
-    last = np.array(looks) - 1
-    pairs = usable.cumsum(axis=-1)[..., last].astype(np.float64)
-    number = np.maximum(pairs, 1)
-    squared, expected = np.where(usable, squared, 0.0), np.where(usable, expected, 0.0)
-    shares = np.array([max(DROPPED, OUTAGE_PAIRS / one) if one >= OUTAGE_FROM else DROPPED for one in looks])
-    left_out = np.where(bad.cumsum(axis=-1)[..., last + 1] / number >= FEW_BAD, shares, 0.0)
-    total = squared.cumsum(axis=-1)[..., last]
-    for look, first in enumerate(looks):
-        if left_out[..., look].any():
-            # Pairs without requests are zeros in front: the largest are at the end whatever their number.
-            weight = within(first - (left_out * pairs)[..., look, None] - np.arange(first), 0.0, 1.0)
-            total[..., look] = (np.sort(squared[..., :first], axis=-1) * weight).sum(axis=-1)
-    level = expected.cumsum(axis=-1)[..., last] / number
-    mean_requests = (requests[..., 1:] * usable).cumsum(axis=-1)[..., last] / number
-    mean = total / np.maximum((1 - left_out) * pairs, 1e-9)
-    kept = np.where(left_out > 0, [kept_mean(one) for one in shares.tolist()], 1.0)
-    return Spread(mean / np.maximum(level, 1e-300) / kept, pairs, level, mean_requests, left_out)
+    def over_coin_flips(self, possible: Floats) -> Floats:
+        """Log likelihood of each correlation over that of coin flips, (possible, ..., intervals - 1).
 
+        Given their sum, the bad requests of two intervals are binomial under coin flips, and beta-binomial where
+        each interval's rate is gamma: Robinson and Smyth, "Small-sample estimation of negative binomial
+        dispersion", Biostatistics 9 (2008). A pair of UNRULY ones may split in any way: beta-binomial with both
+        shapes 1. 0 where an interval has no requests.
+        """
+        prior = PRIOR_BAD * (1 + self.others * possible)  # of the level, too, requests tell no more
+        odds = (self.rare + prior) / (self.requests - self.rare + prior)
+        shape = within(2 * odds / possible, 1e-6, 1e9)
+        flips = self.before * np.log(self.share) + self.after * np.log1p(-self.share)
+        bursts = self._split(shape * self.share, shape * (1 - self.share))
+        unruly = self._split(np.ones(()), np.ones(())) + np.log(UNRULY / (1 - UNRULY))
+        ratio: Floats = np.logaddexp(bursts, unruly) - np.logaddexp(flips, unruly)
+        return np.where(self.both, ratio, 0.0)
 
-def kept_mean(left_out: float) -> float:
-    """What is left of the mean of chi-squared(1) without its largest: (1 - d - 2 z phi(z)) / (1 - d).
-
-    >>> round(kept_mean(1 / 30), 3)
-    0.817
-    """
-    z = NormalDist().inv_cdf(1 - left_out / 2)
-    return (1 - left_out - 2 * z * NormalDist().pdf(z)) / (1 - left_out)
-
-
-def doubt(seen: Spread) -> Floats:
-    """How far each spread is beyond what coin flips explain, in standard deviations.
-
-    Wilson and Hilferty's cube root of chi-squared; rare coin flips have a tail of their own.
-    """
-    tail = within(1 / np.maximum(seen.level * seen.requests, 1e-9), None, TAIL_MOST)
-    width = 2 / (9 * _freedom(seen, tail))
-    beyond: Floats = (np.cbrt(seen.ratio) - (1 - width)) / np.sqrt(width)
-    return beyond
-
-
-def upper(seen: Spread, caution: Floats) -> Floats:
-    """Upper bound of the correlation, `caution` standard deviations above its estimate; shape as `caution`.
-
-    The lower quantile of chi-squared's mean (Wilson and Hilferty), with the tail that this correlation brings:
-    6 icc (1 - 2p)^2 / (p (1 - p)), the excess kurtosis of a beta rate.
-    """
-    level, others = np.maximum(seen.level, 1e-300), np.maximum(seen.requests - 1, 1e-9)
-    lost = np.sqrt(seen.left_out / DROPPED) / TAIL_KEPT
-    tail = np.zeros_like(caution)
-    found = tail
-    for _ in range(ROUNDS):
-        width = 2 / (9 * _freedom(seen, tail))
-        quantile = np.maximum(1 - width - caution * np.sqrt(width), 0.2) ** 3
-        inflation = seen.ratio * (1 + tail * lost) / quantile
-        found = within((inflation - 1) / others, 0.0, 0.5)
-        tail = within(6 * found * (1 - 4 * seen.level) / level, 0.0, TAIL_MOST)
-    return found
-
-
-def _freedom(seen: Spread, tail: Floats) -> Floats:
-    """Degrees of freedom of the mean squared difference."""
-    return np.maximum(np.maximum(seen.pairs, 1) * PAIR / (1 + tail / TAIL_PAIRS), 0.3)
-
-
-def believed(seen: Spread) -> Floats:
-    """The correlation, shape (2, ...): for harm and for safety; 0 as long as coin flips explain the spread."""
-    thresholds = np.array([DOUBT_HARM, DOUBT_SAFE]).reshape((2,) + (1,) * seen.ratio.ndim)
-    belief = within(doubt(seen) - thresholds, 0.0, 1.0)
-    careful = CAREFUL * np.minimum(1.0, FEW_PAIRS / np.maximum(seen.pairs, 1))
-    found = belief * upper(seen, CAUTION + careful * belief)
-    found = np.minimum(found, np.where(seen.pairs < FIRST_PAIRS, FIRST_MOST, 1.0))
-    found = np.where((seen.level > 0) & (seen.requests > 1), found, 0.0)
-    return np.where(seen.pairs > 0, found, UNKNOWN)
-
-
-def clustered(found: Floats, baseline: Spread, canary: Spread) -> tuple[Floats, Floats]:
-    """(icc, c) from the correlation that explains the baseline's spread alone, shape (2, ...) each.
-
-    Two sizes of interval tell the two apart: a correlation weighs on the larger one, clusters weigh on both alike.
-    The canary's own spread says where between them its inflation lies. Before it has shown enough pairs, safety
-    takes the most that can be (a promotion can wait), harm the geometric mean, or the least where all will soon be
-    weighed anew (`revisions`).
-    """
-    if not found.any():
-        return found, found
-    others_b, others_c = np.maximum(baseline.requests - 1, 0.0), np.maximum(canary.requests - 1, 0.0)
-    least, most = others_c * found, others_b * found
-    middle = np.where(baseline.pairs > REVISIONS[-1], np.sqrt((1 + least[0]) * (1 + most[0])) - 1, least[0])
-    shown = others_c * upper(canary, np.full_like(canary.pairs, CAUTION))
-    own = np.where(canary.pairs >= OWN_FROM, shown, np.stack((middle, most[1])))
-    inflation = np.maximum(np.minimum(own, most), least)
-    apart = others_b - others_c
-    told = (apart > 0.25 * others_c) & (baseline.pairs > 0)
-    icc = np.where(told, (most - inflation) / np.maximum(apart, 1e-9), found)
-    return icc, np.where(told, inflation - others_c * icc, 0.0)
+    def _split(self, a: Floats, b: Floats) -> Floats:
+        """log B(before + a, after + b) / B(a, b)."""
+        apart: Floats = _log_rising(a, self.before) + _log_rising(b, self.after)
+        together: Floats = _log_rising(a + b, self.before + self.after)
+        return apart - together
 
 
 def correlation(
@@ -190,41 +108,115 @@ def correlation(
     history_bad: Floats | None = None,
     history: Floats | None = None,
 ) -> Correlation:
-    """What is known before each interval, from pairs that ended before it; counts are (canary, baseline)."""
-    both_bad, both = np.stack(bad), np.stack(requests)
-    intervals = both.shape[-1]
-    past = 0 if history is None else history.shape[-1]
-    if history is not None and history_bad is not None:  # the canary had no requests then
-        both_bad = np.concatenate((np.stack((np.zeros_like(history), history_bad)), both_bad), -1)
-        both = np.concatenate((np.stack((np.zeros_like(history), history)), both), -1)
-    result = np.full((*both.shape[:-1], intervals), UNKNOWN)
-    clusters = np.zeros_like(result)
-    begins = _renewals(intervals, past)
-    if begins:
-        seen = spread(both_bad, both, [one - 1 for one in begins])
-        canary, baseline = (Spread(*(part[slot] for part in seen)) for slot in (0, 1))
-        found, c = clustered(believed(baseline), baseline, canary)
-        spans = np.diff([*begins, past + intervals])
-        result[..., begins[0] - past :] = np.repeat(found, spans, axis=-1)
-        clusters[..., begins[0] - past :] = np.repeat(c, spans, axis=-1)
-    return Correlation(*result, *clusters)
+    """What is known before each interval; counts are (canary, baseline), the history is the baseline's.
 
-
-def _renewals(intervals: int, past: int) -> list[int]:
-    """From which intervals on the estimate is a new one: as pairs of both slots grow, and as the canary's own do.
-
-    Of all intervals before one, all but the first are pairs that ended before: from two on, there are some.
+    Both slots' pairs speak of one service: the canary's few tell failures in clusters from requests that are alike,
+    and make up for a baseline that was calm by luck. A calm history outweighs them.
     """
-    begins, position = {max(past, 2)}, max(past, 2)
-    while position < past + intervals:
-        begins.add(position)
-        pairs = position - 1
-        position += 1 if pairs < EVERY_PAIR_UNTIL else max(1, int(pairs * GROWTH) + 1 - position)
-    own = OWN_FROM + 1
-    while past and own < intervals:
-        begins.add(past + own)
-        own = int(own * OWN_GROWTH) + 1
-    return sorted(one for one in begins if one < past + intervals)
+    (canary_bad, baseline_bad), (canary, baseline) = bad, requests
+    intervals = canary.shape[-1]
+    if not intervals:
+        return Correlation(np.zeros(canary.shape), np.zeros(canary.shape))
+    past = 0
+    if history is not None and history_bad is not None:
+        past = history.shape[-1]
+        baseline_bad = np.concatenate((history_bad, baseline_bad), -1)
+        baseline = np.concatenate((history, baseline), -1)
+    looks = _renewals(intervals)
+    alike = CORRELATIONS.reshape((-1,) + (1,) * canary.ndim)
+    others_c, others_b = _others(canary), _others(baseline)[..., past:]
+    clusters = alike * (np.maximum(others_b, 1) / np.maximum(others_c, 1))[..., 1:]
+    either = np.concatenate((np.broadcast_to(alike, clusters.shape), clusters))
+    told = _before(Pairs.of(baseline_bad, baseline).over_coin_flips(alike), looks + past)
+    own = _before(Pairs.of(canary_bad, canary).over_coin_flips(either), looks)
+    posterior = _log_prior(canary.ndim) + np.concatenate((told, told)) + own
+    found = _believed(posterior, others_c[..., looks], others_b[..., looks])
+    spans = np.diff([*looks.tolist(), intervals])
+    return Correlation(*(np.repeat(one, spans, axis=-1) for one in found))
+
+
+def _believed(posterior: Floats, others_c: Floats, others_b: Floats) -> Correlation:
+    """(icc, c) with which each slot's requests tell as little as the quantile of its own design effect says."""
+    possible = np.concatenate(([0.0], CORRELATIONS)).reshape((-1,) + (1,) * others_b.ndim)
+    by_size, as_much = possible * others_c, possible * others_b
+    effects = np.stack((np.concatenate((by_size, as_much)), np.concatenate((as_much, as_much))), axis=1)
+    canary, baseline = quantile(effects, posterior[:, None])
+    others_b = np.maximum(others_b, 1)
+    smaller = others_c / others_b
+    clusters = (canary - smaller * baseline) / np.maximum(1 - smaller, 1e-9)
+    clusters = within(np.where(LARGER * smaller < 1, clusters, 0.0), 0.0, baseline)
+    return Correlation((baseline - clusters) / others_b, clusters)
+
+
+def quantile(values: Floats, log_weights: Floats) -> Floats:
+    """The BELIEVED quantile over axis 0, linear between values that follow one another."""
+    order = np.argsort(values, axis=0, kind="stable")
+    values, weights = (np.take_along_axis(one, order, 0) for one in np.broadcast_arrays(values, log_weights))
+    weights = np.exp(weights - weights.max(axis=0))
+    share = weights.cumsum(axis=0)
+    share /= share[-1]
+    high = np.where(share >= BELIEVED, values, np.inf).min(axis=0)
+    lower = values < high
+    low, under = (np.where(lower, one, 0.0).max(axis=0) for one in (values, share))
+    over = np.where(values <= high, share, 0.0).max(axis=0)
+    found: Floats = low + (high - low) * (BELIEVED - under) / (over - under)
+    return found
+
+
+def _others(requests: Floats) -> Floats:
+    """Requests of an interval but one, on average over those with any up to and with each."""
+    mean = requests.cumsum(axis=-1) / np.maximum((requests > 0).cumsum(axis=-1), 1)
+    return within(mean - 1, 0.0, None)
+
+
+def _log_prior(dimensions: int) -> Floats:
+    """Of coin flips and of each of CORRELATIONS, as requests that are alike and then as clusters."""
+    likely = np.minimum(1, (LIKELY / CORRELATIONS) ** 2)
+    prior = np.concatenate(([COIN_FLIPS], (1 - COIN_FLIPS) * likely / likely.sum()))
+    logs: Floats = np.log(np.concatenate(((1 - CLUSTERED) * prior, CLUSTERED * prior)))
+    return logs.reshape((-1,) + (1,) * dimensions)
+
+
+def _before(told: Floats, looks: Integers) -> Floats:
+    """What pairs that ended before each look tell together; ahead of each len(CORRELATIONS) of them coin flips, 0."""
+    kinds = told.shape[0] // len(CORRELATIONS)
+    sums = np.zeros((kinds, len(CORRELATIONS) + 1, *told.shape[1:-1], len(looks)))
+    some = looks > 1  # of two intervals before a look, one pair has ended
+    pairs = told.cumsum(axis=-1)[..., looks[some] - 2]
+    sums[:, 1:, ..., some] = PAIR * pairs.reshape(kinds, len(CORRELATIONS), *pairs.shape[1:])
+    return sums.reshape(-1, *sums.shape[2:])
+
+
+def _renewals(intervals: int) -> Integers:
+    """The intervals from which on something new is believed: each of the first, then a quarter more each time.
+
+    >>> _renewals(30).tolist()[6:]
+    [6, 7, 8, 10, 12, 15, 18, 22, 27]
+    """
+    looks = [0]
+    while (following := looks[-1] + max(1, looks[-1] // 4)) < intervals:
+        looks.append(following)
+    return np.array(looks)
+
+
+def _recent(counts: Floats) -> Floats:
+    """Sums of the last RECENT intervals up to and with each."""
+    sums = counts.cumsum(axis=-1)
+    sums[..., RECENT:] -= sums[..., :-RECENT].copy()
+    return sums
+
+
+def _log_rising(x: Floats, more: Floats) -> Floats:
+    """log Gamma(x + more) / Gamma(x) for x > 0 and more >= 0, to 1e-3: Stirling's formula from x + 2 on.
+
+    >>> round(float(_log_rising(np.array(0.5), np.array(4.0))), 3)  # 0.5 x 1.5 x 2.5 x 3.5
+    1.881
+    """
+    top, low = x + more, x + 2
+    high = low + more
+    first = x * (x + 1) / (top * (top + 1))
+    logs: Floats = (top + 1.5) * np.log(high) - (x + 1.5) * np.log(low) + np.log(first)
+    return logs + (1 / high - 1 / low) / 12 - more
 
 
 def revisions(intervals: int, history: int) -> list[tuple[int, int]]:

@@ -14,17 +14,16 @@ from numpy.typing import ArrayLike
 from analyzers.judge.dispersion import Correlation
 from analyzers.judge.projection import RATE_MIN, Floats, log_e, within
 
-# Harm alternatives p_c* = 1 - (1 - bound)^factor, from hardly worse to wholly broken, and one that follows the
-# canary's own past, never nearer to the boundary than OWN_FACTOR. Few, so that each keeps a good share of the
-# prior (a share of 1/4 costs 1.4 of the 4.6 nats of alpha 1 %); gross faults need little, and without the
-# smallest factor a fault just beyond the boundary takes three times the information limit instead of 1.7.
-# Tuned on mean minutes to detection over that limit, benchmarks/judge_power.py.
-HARM_FACTORS = (1.15, 1.5, 2.7, 7.0, 50.0)
-OWN_FACTOR = 1.1
-HARM_WEIGHTS = (0.3, 1.1, 1.0, 0.8, 0.1, 0.3)  # relative; the last is the own one's
+# Harm alternatives p_c* = 1 - (1 - bound)^factor, from hardly worse to wholly broken, and their prior. Few, so that
+# each keeps a good share of it (a share of 1/4 costs 1.4 of the 4.6 nats of alpha 1 %); gross faults need little.
+# Chosen for the slowest fault: those of more than five minutes all take about 1.45 to 1.6 times the information limit
+# (benchmarks/judge_power.py). An alternative that follows the canary's own past gains nothing beside them.
+HARM_FACTORS = (1.12, 1.3, 1.7, 2.8, 6.0, 18.0)
+HARM_WEIGHTS = (0.14, 0.19, 0.17, 0.27, 0.2, 0.03)
 # The most that one interval may tell, nats. A fault just beyond the boundary never tells so much in one: what
-# does is a burst, and those two alternatives, which calm intervals hardly refute, would add up bursts far apart.
-HARM_CAPS = (2.5, np.inf, np.inf, np.inf, np.inf, 2.5)
+# does is a burst, and the alternative nearest to it, which calm intervals hardly refute, would add up bursts far
+# apart.
+HARM_CAPS = (2.5, np.inf, np.inf, np.inf, np.inf, np.inf)
 # Promotion: "no difference", and half-way between it and the boundary.
 SAFE_HALFWAYS = (0.0, 0.5)
 SAFE_WEIGHTS = (0.8, 0.2)
@@ -102,11 +101,12 @@ class Starts(NamedTuple):
         return self._replace(log_weights=self.log_weights[:intervals], log_unspent=self.log_unspent[:intervals])
 
 
-def reduced(streams: Streams, icc: Floats, clusters: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+def reduced(streams: Streams) -> tuple[Floats, Floats, Floats, Floats]:
     """Counts divided by each slot's design effect 1 + c + (n - 1) icc, at most n: overdispersed requests tell less.
 
     Kish, "Survey Sampling" (1965), section 5.4.
     """
+    icc, clusters = streams.correlation
     others = np.maximum(streams.canary - 1, 0), np.maximum(streams.baseline - 1, 0)
     canary, baseline = (1 + np.minimum(clusters + one * icc, one) for one in others)
     return (
@@ -130,20 +130,15 @@ def harm_intervals(streams: Streams, tolerance: Tolerance, cap: float) -> Floats
     bound = within(tolerance.points + tolerance.ratio * baseline_rate, RATE_MIN, None)
     possible = bound < 1 - RATE_MIN
     good = 1 - np.where(possible, bound, 0.5)
-    floor = 1 - good**OWN_FACTOR
-    own = past_rate(streams.canary_bad, streams.canary, floor * PRIOR_REQUESTS, np.zeros_like(floor))
-    factors = np.array(HARM_FACTORS).reshape((-1,) + (1,) * own.ndim)
-    followed = np.maximum(own, floor)
-    fixed = np.broadcast_to(1 - good**factors, (len(HARM_FACTORS), *followed.shape))
-    rates = within(np.concatenate((fixed, followed[None])), RATE_MIN, 1 - RATE_MIN)
+    factors, most = (np.array(one).reshape((-1,) + (1,) * good.ndim) for one in (HARM_FACTORS, HARM_CAPS))
+    rates = within(1 - good**factors, RATE_MIN, 1 - RATE_MIN)
     values = log_e(
-        reduced(streams, streams.correlation.harm, streams.correlation.clusters_harm),
+        reduced(streams),
         (rates, baseline_rate),
         tolerance.points,
         tolerance.ratio,
     )
-    caps = np.minimum(HARM_CAPS, cap).reshape((-1,) + (1,) * own.ndim)
-    capped: Floats = np.where(possible, np.minimum(values, caps), 0.0)
+    capped: Floats = np.where(possible, np.minimum(values, np.minimum(most, cap)), 0.0)
     return capped
 
 
@@ -173,7 +168,7 @@ def safe(streams: Streams, tolerance: Tolerance) -> Floats:
     baseline_rate = past_rate(streams.baseline_bad, streams.baseline, streams.prior_bad, streams.prior)
     rates = safe_rates(baseline_rate, tolerance)
     values = log_e(
-        reduced(streams, streams.correlation.safe, streams.correlation.clusters_safe),
+        reduced(streams),
         (rates, baseline_rate),
         tolerance.points,
         tolerance.ratio,

@@ -289,9 +289,7 @@ def _needed(look: Look, number: int, safe: Finding) -> tuple[int, int] | None:
     if held >= look.safe_limit:
         return 0, 0
     one, tolerance = look.only(look.step_settled, number)
-    bad_c, canary, bad_b, baseline = (
-        float(part.mean()) for part in reduced(one, one.correlation.safe, one.correlation.clusters_safe)
-    )
+    bad_c, canary, bad_b, baseline = (float(part.mean()) for part in reduced(one))
     if canary <= 0 or baseline <= 0:
         return None
     rate = past_rate(one.baseline_bad, one.baseline, one.prior_bad, one.prior)[..., -1:]

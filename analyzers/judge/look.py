@@ -205,7 +205,7 @@ class Look:
         """The tolerance above the upper bound of a past rate, or of the same hours' where that is higher."""
         same_bad, same = self.tally.before(self.counts.same_hours, grouping)
         others, known = np.maximum(requests / max(intervals, 1) - 1, 0), self.lasting_correlation
-        effect = 1 + np.minimum(known.clusters_harm + others * known.harm, others)
+        effect = 1 + np.minimum(known.clusters + others * known.icc, others)
         upper = log_upper(bad / effect, requests / effect, self.watch_limit)
         if same.any():
             same_upper = log_upper(same_bad / effect, same / effect, self.watch_limit)

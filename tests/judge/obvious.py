@@ -52,20 +52,16 @@ def past(bad: Sequence, requests: Sequence, prior_bad, prior):
     return (sum(bad, mpf(0)) + prior_bad + mpf("0.5")) / (sum(requests, mpf(0)) + prior + 50)
 
 
-def harm(minutes, a, rho, limit, horizon, *, prior=(0, 0), factors, own_factor, weights, caps, first):
+def harm(minutes, a, rho, limit, horizon, *, prior=(0, 0), factors, weights, caps, first):
     """Evidence after the last of `minutes` = [(f_c, n_c, f_b, n_b), ...], not its logarithm."""
     late = (1 - first) / (horizon - 1)
     cap = mp.exp(min((limit - mp.log(late)) / 2, limit - mp.log(first) - mpf("0.1")))
-    running = [mpf(0)] * (len(factors) + 1)
+    running = [mpf(0)] * len(factors)
     unspent = mpf(1)
     for t, (f_c, n_c, f_b, n_b) in enumerate(minutes):
         p_b = past([m[2] for m in minutes[:t]], [m[3] for m in minutes[:t]], *prior)
         bound = a + rho * p_b
-        floor = 1 - (1 - bound) ** own_factor
-        own = (sum((m[0] for m in minutes[:t]), mpf(0)) + floor * 50 + mpf("0.5")) / (
-            sum((m[1] for m in minutes[:t]), mpf(0)) + 50
-        )
-        rates = [1 - (1 - bound) ** factor for factor in factors] + [max(own, floor)]
+        rates = [1 - (1 - bound) ** factor for factor in factors]
         weight = (first if t == 0 else late) if t < horizon else mpf(0)
         unspent -= weight
         for j, p_c in enumerate(rates):
@@ -85,3 +81,64 @@ def safe(minutes, a, rho, *, prior=(0, 0), halfways, weights):
             p_c = equal + halfway * (bound - equal)
             products[j] *= e_value((f_c, n_c, f_b, n_b), (p_c, p_b), projection(n_c, n_b, p_c, p_b, a, rho))
     return sum(w * product for w, product in zip(weights, products, strict=True))
+
+
+def split(f_1, f_2, a, b):
+    """The chance that f_1 of f_1 + f_2 fall on the first of two intervals, beta-binomial with shapes a and b."""
+    return mp.beta(f_1 + a, f_2 + b) / mp.beta(a, b) / (f_1 + f_2 + 1) / mp.beta(f_1 + 1, f_2 + 1)
+
+
+def flips(f_1, f_2, share):
+    """The same where each falls on the first with chance `share`."""
+    return share**f_1 * (1 - share) ** f_2 / (f_1 + f_2 + 1) / mp.beta(f_1 + 1, f_2 + 1)
+
+
+def over_coin_flips(minutes, strength, *, unruly, recent):
+    """Likelihood ratio of the newest pair of `minutes` = [(bad, requests), ...], all so far, good ones the more."""
+    if not minutes[-1][1] or not minutes[-2][1]:
+        return mpf(1)
+    bad, requests = sum(m[0] for m in minutes[-recent:]), sum(m[1] for m in minutes[-recent:])
+    some = [m[1] for m in minutes if m[1]]
+    effect = 1 + (mpf(sum(some)) / len(some) - 1) * strength
+    level = (bad / effect + mpf("0.5")) / (requests / effect + 1)
+    good = 1 - (bad + mpf("0.5")) / (requests + 1)
+    (f_1, n_1), (f_2, n_2) = minutes[-2:]
+    f_1, f_2, share = f_1 / good, f_2 / good, mpf(n_1) / (n_1 + n_2)
+    shape = 2 * level / (1 - level) / strength
+    any_split = unruly / (f_1 + f_2 + 1)
+    bursts = (1 - unruly) * split(f_1, f_2, shape * share, shape * (1 - share)) + any_split
+    return bursts / ((1 - unruly) * flips(f_1, f_2, share) + any_split)
+
+
+def quantile(weighted, part):
+    """From [(value, weight), ...]: the value up to which `part` of the weight lies, on a line between neighbours."""
+    whole = sum(weight for _, weight in weighted)
+    together = {value: sum(weight for other, weight in weighted if other == value) for value, _ in weighted}
+    below, last = mpf(0), mpf(0)
+    for value, weight in sorted(together.items()):
+        reached = below + weight / whole
+        if reached >= part:
+            return last + (value - last) * (part - below) / (reached - below)
+        below, last = reached, value
+    raise AssertionError("weights that sum to nothing")
+
+
+def others(minutes):
+    """Requests of a minute but one, on average over those with any."""
+    some = [requests for _, requests in minutes if requests]
+    return mpf(sum(some)) / len(some) - 1
+
+
+def effects(canary, baseline, strengths, *, prior, clustered, part, power, **rule):
+    """What the design effects of (canary, baseline) are believed to be beyond 1 before the last of their minutes."""
+    on_canary, on_baseline = [], []
+    for strength, weight in zip([mpf(0), *strengths], prior, strict=True):
+        for clusters in (False, True):
+            likely = weight * (clustered if clusters else 1 - clustered)
+            for end in range(2, len(canary)) if strength else ():
+                sizes = others(baseline[:end]) / others(canary[:end]) if clusters else 1
+                likely *= over_coin_flips(canary[:end], strength * sizes, **rule) ** power
+                likely *= over_coin_flips(baseline[:end], strength, **rule) ** power
+            on_canary.append((strength * others(baseline if clusters else canary), likely))
+            on_baseline.append((strength * others(baseline), likely))
+    return quantile(on_canary, part), quantile(on_baseline, part)

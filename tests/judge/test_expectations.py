@@ -52,7 +52,7 @@ def paths(n_c: int, n_b: int, truths: list[tuple[float, float]]):
     chance = np.prod([part[2][at] for part, at in zip(one, picked, strict=True)], axis=0)
     none = np.zeros_like(f_c)
     wide = none[:, :1]
-    return Streams(f_c, none + n_c, f_b, none + n_b, wide + 1, wide + 40, Correlation(none, none, none, none)), chance
+    return Streams(f_c, none + n_c, f_b, none + n_b, wide + 1, wide + 40, Correlation(none, none)), chance
 
 
 TRUTHS = [[(0.07, 0.04)] * 3, [(0.02, 0.0), (0.52, 0.4), (0.145, 0.1)], [(0.0, 0.3), (0.02, 0.0), (0.97, 0.76)]]
@@ -84,7 +84,7 @@ def test_no_single_interval_decides_and_two_saturated_ones_do():
         none, calm = np.zeros((1, 1)), np.zeros((1, 3))
         requests = bad + 5000
         streams = Streams(
-            bad, requests, none + np.zeros((1, 3)), requests * 9, none, none + 1e5, Correlation(calm, calm, calm, calm)
+            bad, requests, none + np.zeros((1, 3)), requests * 9, none, none + 1e5, Correlation(calm, calm)
         )
         evidence = harm(streams, Tolerance(np.array(0.005), np.array(1.25)), starts)[0]
         assert evidence[0] < limit <= evidence[1]

@@ -106,13 +106,32 @@ def test_overdispersed_minutes_at_high_traffic_cost_at_most_twice_the_promises(k
     assert safe <= allowed(0.02)
 
 
-@pytest.mark.parametrize(("rate", "promise"), [(0.001, 0.04), (0.005, 0.02), (0.01, 0.02), (0.05, 0.02)])
-def test_without_a_history_too_but_for_the_rarest_failures(rate, promise):
-    """What docs/judge.md says: k = 200, nothing known beforehand; at 0.1 % nearly four times alpha."""
+@pytest.mark.parametrize("rate", [0.001, 0.005, 0.01, 0.05])
+def test_without_a_history_too(rate):
+    """k = 200, and nothing known beforehand, be failures rare or frequent."""
     counts, history = world(boundary(rate), rate, rpm=20_000, k=200, history=0, seed=62)
     harmful, safe = crossings(counts, history, alpha=0.01, beta=0.01)
-    assert harmful <= allowed(promise)
-    assert safe <= allowed(promise)
+    assert harmful <= allowed(0.02)
+    assert safe <= allowed(0.02)
+
+
+@pytest.mark.parametrize("k", [8, 35, 110, 370, 1000])
+def test_bursts_between_the_strengths_that_are_thought_possible_are_no_worse(k):
+    """The posterior is over a few correlations; the true one lies between two of them, or beyond the last."""
+    counts, history = world(boundary(0.01), 0.01, rpm=20_000, k=k, seed=66)
+    harmful, safe = crossings(counts, history, alpha=0.01, beta=0.01)
+    assert harmful <= allowed(0.02)
+    assert safe <= allowed(0.02)
+
+
+@pytest.mark.parametrize("before", [0.004, 0.03])
+def test_bursts_of_a_service_whose_level_jumps_are_no_worse(before):
+    """From 0.4 to 3 % in both slots after 25 minutes, and the other way round: the level is that of late."""
+    rate = np.where(np.arange(MINUTES) < 25, before, 0.034 - before)
+    counts, history = world(boundary(rate), rate, rpm=20_000, k=200, seed=67)
+    harmful, safe = crossings(counts, history, alpha=0.01, beta=0.01)
+    assert harmful <= allowed(0.02)
+    assert safe <= allowed(0.02)
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.005])

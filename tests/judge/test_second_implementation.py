@@ -6,8 +6,8 @@ from mpmath import mp, mpf
 from scipy.optimize import minimize_scalar
 from scipy.stats import binom, binomtest
 
-from analyzers.judge import evidence
-from analyzers.judge.dispersion import Correlation
+from analyzers.judge import dispersion, evidence
+from analyzers.judge.dispersion import Correlation, correlation
 from analyzers.judge.evidence import Starts, Streams, Tolerance, harm, log_upper, safe
 from analyzers.judge.judging import _wilson
 from analyzers.judge.projection import log_e, project
@@ -79,7 +79,7 @@ def streams(minutes, prior=(0, 0)) -> Streams:
         n_b,
         np.array([float(prior[0])]),
         np.array([float(prior[1])]),
-        Correlation(none, none, none, none),
+        Correlation(none, none),
     )
 
 
@@ -91,7 +91,7 @@ def test_harm_agrees_with_the_obvious_recursion(seed):
     fast = harm(streams(minutes, prior), Tolerance(np.array(a), np.array(rho)), Starts.of(6, 4, limit))[-1]
     slow = obvious.harm(
         minutes, mpf(a), mpf(rho), mpf(limit), 4, prior=prior,
-        factors=[mpf(one) for one in evidence.HARM_FACTORS], own_factor=mpf(evidence.OWN_FACTOR),
+        factors=[mpf(one) for one in evidence.HARM_FACTORS],
         weights=[mpf(one) for one in evidence.HARM_WEIGHTS], caps=[mpf(one) for one in evidence.HARM_CAPS],
         first=mpf(evidence.FIRST_START),
     )  # fmt: skip
@@ -108,6 +108,34 @@ def test_safety_agrees_with_the_obvious_product(seed):
         halfways=[mpf(one) for one in evidence.SAFE_HALFWAYS], weights=[mpf(one) for one in evidence.SAFE_WEIGHTS],
     )  # fmt: skip
     assert fast == pytest.approx(float(mp.log(slow)), rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_correlation_agrees_with_the_obvious_posterior(seed):
+    """Coin flips and bursts, rare failures and frequent ones, a minute without requests, more than RECENT of them."""
+    rng = np.random.default_rng(seed)
+    # The last minute is one from which on something new is believed.
+    minutes, rate = (28, 0.02) if seed == 0 else (6, [0.002, 0.02, 0.3][seed % 3])
+    n_c, n_b = rng.integers(30, 60, minutes), rng.integers(300, 500, minutes)
+    n_b[3] = n_c[4] = 0 if seed % 2 else 40
+    rates = rng.beta(5 * rate, 5 * (1 - rate), (2, minutes)) if seed % 4 else np.full((2, minutes), rate)
+    bad_c, bad_b = rng.binomial(n_c, rates[0]), rng.binomial(n_b, rates[1])
+    fast = correlation((bad_c.astype(float), bad_b.astype(float)), (n_c.astype(float), n_b.astype(float)))
+    likely = [min(1, (dispersion.LIKELY / one) ** 2) for one in dispersion.CORRELATIONS]
+    flips = dispersion.COIN_FLIPS
+    on_canary, on_baseline = obvious.effects(
+        [(mpf(int(f)), int(n)) for f, n in zip(bad_c, n_c, strict=True)],
+        [(mpf(int(f)), int(n)) for f, n in zip(bad_b, n_b, strict=True)],
+        [mpf(one) for one in dispersion.CORRELATIONS],
+        prior=[flips, *((1 - flips) * one / sum(likely) for one in likely)],
+        clustered=dispersion.CLUSTERED, part=dispersion.BELIEVED, power=dispersion.PAIR,
+        unruly=dispersion.UNRULY, recent=dispersion.RECENT,
+    )  # fmt: skip
+    others_c, others_b = n_c[n_c > 0].mean() - 1, n_b[n_b > 0].mean() - 1
+    clusters, icc = fast.clusters[-1], fast.icc[-1]
+    assert clusters + others_b * icc == pytest.approx(float(on_baseline), rel=1e-3, abs=1e-6)
+    most, least = float(on_baseline), float(on_baseline) * others_c / others_b
+    assert clusters + others_c * icc == pytest.approx(np.clip(float(on_canary), least, most), rel=1e-3, abs=1e-6)
 
 
 def test_the_upper_bound_is_the_rate_at_which_chernoffs_bound_is_the_limit():
