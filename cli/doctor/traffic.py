@@ -9,6 +9,7 @@ from cli.doctor.whole import FunctionApp
 from rollouts.errors import Forbidden, Refused
 from rollouts.observation import Slot
 from rollouts.policy import Pin, ServicePolicy
+from rollouts.rollout import HoldReason
 from shifting.arm import Service
 
 # "Load-balanced backend pool" is in every column of the table of gateways: classic, v2 and Consumption tiers
@@ -64,8 +65,10 @@ def _write(service: ServicePolicy, adapters: Adapters, app: FunctionApp, *, read
     pin = service.pin
     if read_only:
         raise Skipped("--read-only: whether the pool may be written was not tried")
-    if phase := app.phase(service.name):
-        raise Skipped(f"a rollout runs (phase {phase}): the pool is left to it, ask again when it has ended")
+    if running := app.running(service.name):
+        if running.get("hold") == HoldReason.CANNOT_WRITE:
+            raise Refused(f"the rollout that runs tries, and cannot: {running.get('sentence')}")
+        raise Skipped(f"a rollout runs (phase {running['phase']}): the pool is left to it, ask again when it has ended")
     before = adapters.pool.read(pin.api_management, pin.pool, pin.backends).weights
     after = adapters.pool.rewrite(pin.api_management, pin.pool, pin.backends).weights
     if after != before:

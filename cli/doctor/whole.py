@@ -40,15 +40,14 @@ class FunctionApp:
         busy = f"rollouts: {', '.join(active) or 'none'}; leases: {', '.join(leases) or 'none'}"
         return f"answers, version {version}. {busy}"
 
-    def phase(self, service: str) -> str | None:
-        """Of the service's rollout; None = none runs, or there is nobody to ask."""
+    def running(self, service: str) -> Mapping[str, Any] | None:
+        """The service as the app tells it while it has a rollout; None = none runs, or there is nobody to ask."""
         if not self.url:
             return None
         try:
-            running = [one for one in self.services if one.get("service") == service and _runs(one)]
+            return next((one for one in self.services if one.get("service") == service and _runs(one)), None)
         except CanaryError:  # told by the check of the function app itself
             return None
-        return str(running[0]["phase"]) if running else None
 
 
 def _runs(service: Mapping[str, Any]) -> bool:

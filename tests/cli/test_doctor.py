@@ -331,6 +331,20 @@ def test_the_pool_is_left_to_a_rollout_that_runs(ward: Ward, api: Api, canary: C
     assert len(ward.arm.requests("PUT")) == 1
 
 
+def test_a_rollout_that_cannot_write_is_the_answer_whether_the_pool_may_be_written(
+    ward: Ward, api: Api, canary: Canary
+) -> None:
+    """Just then one asks; the pool is left to it all the same."""
+    told = "0 % for green is decided but NOT carried out after 2 attempts: 403 AuthorizationFailed"
+    held = {"service": "checkout", "phase": "closing", "hold": "cannot_write", "sentence": told, "lease": None}
+    api.answers("GET", "/api/health", {"ok": True, "version": "0.1.0"})
+    api.answers("GET", "/api/services", {"services": [held]})
+    api.answers("GET", "/api/config", {"source": "pushed", "yaml": ward.policy.read_text(encoding="utf-8")})
+    result = canary("doctor")
+    assert (result.exit_code, ward.arm.requests("PUT")) == (1, [])
+    assert "the rollout that runs tries, and cannot: 0 % for green is decided but NOT carried out" in result.stdout
+
+
 def test_a_pool_that_somebody_else_writes_is_not_overwritten(ward: Ward, canary: Canary) -> None:
     """If-Match: a person's new weights win."""
     pool = f"{APIM}/backends/green-blue-pool"
