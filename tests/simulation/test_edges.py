@@ -2,6 +2,7 @@
 
 from analyzers.judge.verdict import VerdictKind
 from controller import requests
+from controller.tick import tick
 from lab.simulation import Behaviour, Simulation
 from rollouts.command import Command, CommandKind
 from rollouts.errors import Unavailable
@@ -154,3 +155,14 @@ def test_a_hand_that_only_the_second_read_shows_is_not_written_over(begun):
     simulation.step()
     assert len(reads) == 2
     assert simulation.pool.weights == Weights.of(Slot.GREEN, 30)
+
+
+def test_messages_that_piled_up_are_served_by_one_look(begun):
+    simulation = until(begun(), Phase.STEP)
+    looked = simulation.rollout.ticked_at
+    simulation.now += 1
+    for asked_at in (looked - 60, looked - 1, looked):
+        tick(simulation.world, ["checkout"], asked_at)
+    assert simulation.rollout.ticked_at == looked
+    tick(simulation.world, ["checkout"], looked + 0.5)
+    assert simulation.rollout.ticked_at > looked
