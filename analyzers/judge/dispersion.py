@@ -97,9 +97,10 @@ class Pairs(NamedTuple):
 
     def _split(self, a: Floats, b: Floats) -> Floats:
         """log B(before + a, after + b) / B(a, b)."""
-        apart: Floats = _log_rising(a, self.before) + _log_rising(b, self.after)
-        together: Floats = _log_rising(a + b, self.before + self.after)
-        return apart - together
+        (apart, first), (rest, second) = _log_rising(a, self.before), _log_rising(b, self.after)
+        together, third = _log_rising(a + b, self.before + self.after)
+        split: Floats = apart + rest - together + np.log(first * second / third)
+        return split
 
 
 def correlation(
@@ -206,17 +207,19 @@ def _recent(counts: Floats) -> Floats:
     return sums
 
 
-def _log_rising(x: Floats, more: Floats) -> Floats:
-    """log Gamma(x + more) / Gamma(x) for x > 0 and more >= 0, to 1e-3: Stirling's formula from x + 2 on.
+def _log_rising(x: Floats, more: Floats) -> tuple[Floats, Floats]:
+    """(logarithm, factor) of Gamma(x + more) / Gamma(x) for x > 0 and more >= 0, to 1e-3.
 
-    >>> round(float(_log_rising(np.array(0.5), np.array(4.0))), 3)  # 0.5 x 1.5 x 2.5 x 3.5
-    1.881
+    Stirling's formula from x + 2 on, and the factors before, of which many are worth one logarithm.
+
+    >>> log, factor = _log_rising(np.array(0.5), np.array(4.0))
+    >>> round(float(np.exp(log) * factor), 2)  # 0.5 x 1.5 x 2.5 x 3.5
+    6.56
     """
     top, low = x + more, x + 2
     high = low + more
-    first = x * (x + 1) / (top * (top + 1))
-    logs: Floats = (top + 1.5) * np.log(high) - (x + 1.5) * np.log(low) + np.log(first)
-    return logs + (1 / high - 1 / low) / 12 - more
+    log: Floats = (top + 1.5) * np.log(high) - (x + 1.5) * np.log(low) + (1 / high - 1 / low) / 12 - more
+    return log, x * (x + 1) / (top * (top + 1))
 
 
 def revisions(intervals: int, history: int) -> list[tuple[int, int]]:
