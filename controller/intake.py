@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from controller import signals
-from controller.observe import glance, probe_slot, read_marker, read_pool
+from controller.observe import glance, policy_in_force, probe_slot, read_marker, read_pool
 from controller.world import World
 from rollouts.command import supersede
 from rollouts.decide import FirstLook, begin
@@ -84,7 +84,7 @@ def _beside(world: World, current: Stored[Rollout], told: Announcement, slot: Sl
     if told.version == rollout.version:
         return rollout
     waiting = replace(rollout, successor=told)
-    seen = glance(world, rollout, world.policy(), world.now())
+    seen = glance(world, rollout, world.now())
     if possible(rollout.phase, Event.NEW_VERSION):
         decision = supersede(waiting, told.version, seen, world.now())
         return world.records.save(current, decision).value
@@ -134,7 +134,8 @@ def lookout(world: World, service: str) -> Rollout | None:
 def lookout_all(world: World) -> list[str]:
     """Look at every service of the policy that has no rollout; the services in which one started."""
     started = []
-    for service in sorted(world.policy().services):
+    policy = policy_in_force(world)
+    for service in sorted(policy.services) if policy else ():
         try:
             if lookout(world, service) is not None:
                 started.append(service)

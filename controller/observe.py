@@ -3,12 +3,14 @@
 Whatever cannot be seen becomes Failed, with what and where; nothing here decides.
 """
 
+import logging
+
 import msgspec
 
 from analyzers.judge.counts import Rows
 from controller.world import World
 from rollouts.ask import Questions, questions
-from rollouts.errors import Conflict, Misconfigured, NotFound, Unavailable
+from rollouts.errors import Conflict, Misconfigured, NotFound, PolicyError, Unavailable
 from rollouts.observation import (
     Counted,
     Failed,
@@ -25,10 +27,23 @@ from rollouts.policy import Pin, Policy
 from rollouts.rollout import Rollout
 from rollouts.witness import past_baseline
 
+log = logging.getLogger(__name__)
+
 _CANNOT = (Unavailable, Misconfigured, Conflict, NotFound)
 
 
-def observe(world: World, rollouts: list[Rollout], policy: Policy, now: float) -> dict[str, Observation | Exception]:
+def policy_in_force(world: World) -> Policy | None:
+    """None = no policy can be read, pushed or packaged: rollouts that run go on, and back, as they are pinned."""
+    try:
+        return world.policy()
+    except (PolicyError, Misconfigured) as error:
+        log.error("no policy can be read; what runs goes on with what it began with: %s", error)  # noqa: TRY400
+        return None
+
+
+def observe(
+    world: World, rollouts: list[Rollout], policy: Policy | None, now: float
+) -> dict[str, Observation | Exception]:
     """What one tick sees of each rollout, by id; or the error that looking at this one, and no other, met."""
     asked = {one.id: questions(one, now) for one in rollouts}
     telemetry = count(world, rollouts, asked, now)
@@ -57,18 +72,18 @@ def observe(world: World, rollouts: list[Rollout], policy: Policy, now: float) -
     return dict(world.each(look, rollouts))
 
 
-def glance(world: World, rollout: Rollout, policy: Policy, now: float) -> Observation:
+def glance(world: World, rollout: Rollout, now: float) -> Observation:
     """Pool, marker and what is current: all that a person's command needs, without asking the telemetry."""
     return Observation(
         pool=read_pool(world, rollout.pin),
         marker=read_marker(world, rollout.pin),
         telemetry=None,
         probes={},
-        standing=standings(world, [rollout], policy, now)[rollout.id],
+        standing=standings(world, [rollout], policy_in_force(world), now)[rollout.id],
     )
 
 
-def standings(world: World, rollouts: list[Rollout], policy: Policy, now: float) -> dict[str, Standing]:
+def standings(world: World, rollouts: list[Rollout], policy: Policy | None, now: float) -> dict[str, Standing]:
     """What is current rather than pinned, by rollout id."""
     storms = {one: world.records.storm(one, now) for one in {each.pin.workspace for each in rollouts}}
     switches, modes = world.records.off_switches(), world.records.modes()
@@ -94,9 +109,9 @@ def count(
     return found
 
 
-def standing(policy: Policy, rollout: Rollout, *, off: bool, storm: str) -> Standing:
+def standing(policy: Policy | None, rollout: Rollout, *, off: bool, storm: str) -> Standing:
     """What is current for the rollout's service; one that left the file finishes on its pin, as it stood last."""
-    current = policy.services.get(rollout.service)
+    current = policy.services.get(rollout.service) if policy else None
     if current is None:
         return msgspec.structs.replace(rollout.standing or Standing(mode=Mode.ACT), off=off, storm=storm)
     return Standing(mode=current.mode, off=off, storm=storm, approvals=current.approvals, channels=current.channels)

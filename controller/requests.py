@@ -64,7 +64,7 @@ def _act(world: World, service: str, asked: Command) -> Done:
     if stored is None:
         intake.service_policy(world, service)
         raise NotFound(f"{service} has no rollout: there is nothing to {asked.kind}; `canary start` begins one")
-    seen = glance(world, stored.value, world.policy(), world.now())
+    seen = glance(world, stored.value, world.now())
     stored = world.records.newest(service) or stored  # the look took time: decide on what is stored by now
     if stored.value.closed and asked.kind is CommandKind.SHIFT:
         instead = shift_after(stored.value, asked, seen)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from controller import groups, views
 from controller.intake import follow
-from controller.observe import failed, observe, read_marker, read_pool, replace_readings
+from controller.observe import failed, observe, policy_in_force, read_marker, read_pool, replace_readings
 from controller.world import World
 from notifying.outbox import drain
 from rollouts.decide import decide, overdue, read_back, wants_write, write_failed
@@ -34,7 +34,7 @@ def tick(world: World, services: list[str], asked_at: float | None = None) -> No
     `asked_at` (epoch seconds) is when the tick was asked for: a rollout that was decided on since is left
     alone, so that messages that piled up are not worked off one by one. None = look whatever was looked at.
     """
-    policy, now = world.policy(), world.now()
+    policy, now = policy_in_force(world), world.now()
     stored: dict[str, Stored[Rollout] | None] = {}
     for service in services:
         with _apart(world, service):
@@ -44,6 +44,8 @@ def tick(world: World, services: list[str], asked_at: float | None = None) -> No
     for one in active:  # all of them, before any channel is waited for
         with _apart(world, one.value.service):
             stored[one.value.service] = advance(world, one, seen[one.value.id])
+    if policy is None:  # nobody knows where the channels are: what there is to tell waits
+        return
     for service, after in stored.items():
         with _apart(world, service):
             announce(world, service, after.value if after else None, policy)

@@ -5,6 +5,8 @@ import pytest
 
 from controller import requests
 from lab.simulation import Behaviour, Simulation
+from rollouts.command import Command, CommandKind
+from rollouts.errors import PolicyError
 from rollouts.observation import Mode, Slot, Weights
 from rollouts.policy import Policy
 from rollouts.rollout import Outcome, Phase
@@ -35,6 +37,40 @@ def test_a_service_that_leaves_the_file_still_tells_its_channels_how_it_ended(be
     remove(simulation)
     simulation.run(100, simulation.closed)
     assert simulation.kinds()[-1] == "rolled_back"
+
+
+def spoil(simulation: Simulation) -> None:
+    """Neither the pushed policy nor the packaged one can be read any more."""
+
+    def broken() -> Policy:
+        raise PolicyError(["services.checkout.stpes (line 9): got a key that nobody knows: write steps"])
+
+    simulation.world = msgspec.structs.replace(simulation.world, policy=broken)
+
+
+def test_a_policy_that_cannot_be_read_keeps_no_harmful_version_in_service(begun):
+    """What runs goes back as it is pinned; its card waits for the file, and is told then."""
+    simulation = begun(Behaviour(late_failures=0.11))
+    simulation.run(60, lambda: simulation.rollout.phase is Phase.STEP)
+    readable = simulation.world.policy
+    spoil(simulation)
+    simulation.run(100, simulation.closed)
+    assert simulation.rollout.outcome is Outcome.ROLLED_BACK
+    assert simulation.pool.writes[-1].share(Slot.GREEN) == 0
+    assert "rolled_back" not in simulation.kinds()
+    simulation.world = msgspec.structs.replace(simulation.world, policy=readable)
+    simulation.run(3)
+    assert simulation.kinds()[-1] == "rolled_back"
+
+
+def test_a_policy_that_cannot_be_read_does_not_stop_an_abort(begun):
+    simulation = begun()
+    simulation.run(60, lambda: simulation.rollout.phase is Phase.STEP and simulation.rollout.share == 10)
+    spoil(simulation)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
+    simulation.run(5, simulation.closed)
+    assert simulation.rollout.outcome is Outcome.ABORTED
+    assert simulation.pool.writes[-1].share(Slot.GREEN) == 0
 
 
 def test_a_rollout_that_began_under_advice_gets_its_first_share_when_the_mode_becomes_act(begun, policy):
