@@ -48,6 +48,12 @@ class Correlation(NamedTuple):
     icc: Floats  # requests of one interval are alike
     clusters: Floats  # c: failures come in clusters
 
+    def effect(self, requests: Floats) -> Floats:
+        """The design effect 1 + c + (n - 1) icc on so many requests of an interval, at most n."""
+        others = np.maximum(requests - 1, 0)
+        found: Floats = 1 + np.minimum(self.clusters + others * self.icc, others)
+        return found
+
 
 class Pairs(NamedTuple):
     """Consecutive intervals of one slot, shape (..., intervals - 1): how their bad requests fell on the two.

@@ -102,13 +102,11 @@ class Starts(NamedTuple):
 
 
 def reduced(streams: Streams) -> tuple[Floats, Floats, Floats, Floats]:
-    """Counts divided by each slot's design effect 1 + c + (n - 1) icc, at most n: overdispersed requests tell less.
+    """Counts divided by each slot's design effect: overdispersed requests tell less.
 
     Kish, "Survey Sampling" (1965), section 5.4.
     """
-    icc, clusters = streams.correlation
-    others = np.maximum(streams.canary - 1, 0), np.maximum(streams.baseline - 1, 0)
-    canary, baseline = (1 + np.minimum(clusters + one * icc, one) for one in others)
+    canary, baseline = (streams.correlation.effect(one) for one in (streams.canary, streams.baseline))
     return (
         streams.canary_bad / canary,
         streams.canary / canary,

@@ -204,8 +204,7 @@ class Look:
     def _above_past(self, bad: Floats, requests: Floats, intervals: int, grouping: Grouping | None) -> Tolerance:
         """The tolerance above the upper bound of a past rate, or of the same hours' where that is higher."""
         same_bad, same = self.tally.before(self.counts.same_hours, grouping)
-        others, known = np.maximum(requests / max(intervals, 1) - 1, 0), self.lasting_correlation
-        effect = 1 + np.minimum(known.clusters + others * known.icc, others)
+        effect = self.lasting_correlation.effect(requests / max(intervals, 1))
         upper = log_upper(bad / effect, requests / effect, self.watch_limit)
         if same.any():
             same_upper = log_upper(same_bad / effect, same / effect, self.watch_limit)
