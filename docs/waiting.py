@@ -1,4 +1,4 @@
-"""How long the judge takes, in the tables of tuning.md: simulated by `analyzers.judge.plan`, from its seed."""
+"""How long the judge takes, in the tables of tuning.md: simulated by `analyzers.judge.power.plan`, from its seed."""
 
 from collections.abc import Iterable
 
@@ -14,8 +14,7 @@ HOURS = "2 h"  # the plan's horizon
 def _waits(waiting: Waiting) -> str:
     """Median and ninetieth percentile, minutes."""
     if waiting.median is None:
-        within = waiting.reason is not None and "within the tolerance" in waiting.reason
-        return "within" if within else f"not in {HOURS}"
+        return f"not in {HOURS}"
     return f"{waiting.median}" + (f" ({waiting.p90})" if waiting.p90 is not None else "")
 
 
@@ -31,7 +30,7 @@ def _planned(baseline: float, points: float, requests: float, share: float, *, r
         indicators=INDICATORS,
         faults=(5, 20),
     )
-    faults = [_waits(fault.harmful) for fault in found.faults]
+    faults = ["within" if fault.rate <= found.boundary else _waits(fault.harmful) for fault in found.faults]
     return [f"{100 * found.boundary:.4g} %", _waits(found.safe), *faults]
 
 
