@@ -128,35 +128,35 @@ def promotion(rollouts: int) -> list[dict[str, Any]]:
 
 def dispersed(rollouts: int) -> list[dict[str, Any]]:
     """False rollbacks and promotions exactly at the margin, beta-binomial minutes; percent of two-hour rollouts."""
-    table = []
-    for k, rpm, rate in (
-        (0, 2000, 0.01), (0, 20_000, 0.001), (1000, 20_000, 0.01), (200, 20_000, 0.001), (200, 20_000, 0.005),
-        (200, 20_000, 0.01), (200, 20_000, 0.05), (200, 2000, 0.01), (50, 20_000, 0.01), (50, 2000, 0.01),
-    ):  # fmt: skip
-        row: dict[str, Any] = {"k": k or "coin flips", "rpm": rpm, "rate": rate}
-        for name, history in (("history", 60), ("no history", 0)):
-            harm, safe = simulate(POINTS + RATIO * rate, rate, rpm, rollouts=rollouts, history=history, k=k)
-            row[name] = {
-                "rollbacks %": round(100 * float((harm > 0).mean()), 2),
-                "promotions %": round(100 * float((safe > 0).mean()), 2),
-            }
-        table.append(row)
-    return table
+    return [
+        {"k": k or "coin flips", "rpm": rpm, "rate": rate, **_at_the_margin(rate, rpm, rollouts, k=k)}
+        for k, rpm, rate in (
+            (0, 2000, 0.01), (0, 20_000, 0.001), (1000, 20_000, 0.01), (200, 20_000, 0.001), (200, 20_000, 0.005),
+            (200, 20_000, 0.01), (200, 20_000, 0.05), (200, 2000, 0.01), (50, 20_000, 0.01), (50, 2000, 0.01),
+        )
+    ]  # fmt: skip
 
 
 def clustered(rollouts: int) -> list[dict[str, Any]]:
     """The same where failures come in clusters: a failing request is sent again, and fails again."""
-    table = []
-    for size, rate, rpm in ((2, 0.005, 2000), (3, 0.005, 2000), (3, 0.001, 20_000), (5, 0.02, 2000)):
-        row: dict[str, Any] = {"failures at once": size, "rpm": rpm, "rate": rate}
-        for name, history in (("history", 60), ("no history", 0)):
-            harm, safe = simulate(POINTS + RATIO * rate, rate, rpm, rollouts=rollouts, history=history, clusters=size)
-            row[name] = {
-                "rollbacks %": round(100 * float((harm > 0).mean()), 2),
-                "promotions %": round(100 * float((safe > 0).mean()), 2),
-            }
-        table.append(row)
-    return table
+    return [
+        {"failures at once": size, "rpm": rpm, "rate": rate, **_at_the_margin(rate, rpm, rollouts, clusters=size)}
+        for size, rate, rpm in ((2, 0.005, 2000), (3, 0.005, 2000), (3, 0.001, 20_000), (5, 0.02, 2000))
+    ]
+
+
+def _at_the_margin(rate: float, rpm: float, rollouts: int, *, k: int = 0, clusters: int = 0) -> dict[str, Any]:
+    """Percent of errors with and without a history."""
+    found = {}
+    for name, history in (("history", 60), ("no history", 0)):
+        harm, safe = simulate(
+            POINTS + RATIO * rate, rate, rpm, rollouts=rollouts, history=history, k=k, clusters=clusters
+        )
+        found[name] = {
+            "rollbacks %": round(100 * float((harm > 0).mean()), 2),
+            "promotions %": round(100 * float((safe > 0).mean()), 2),
+        }
+    return found
 
 
 def instances(rollouts: int) -> list[dict[str, Any]]:
