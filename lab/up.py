@@ -1,6 +1,7 @@
 """The world, kept running for a person: what `canary` needs to reach it is in a file to source."""
 
 import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -33,8 +34,10 @@ def up(lab: Lab, console: Console) -> None:
 
 
 def shell_file(lab: Lab) -> Path:
-    """A file that a shell can source: the settings with which `canary` speaks to this lab."""
-    lines = [f"export {name}={shlex.quote(value)}" for name, value in lab.shell.items()]
+    """A file that a shell can source: `canary` itself, and the settings with which it speaks to this lab."""
+    commands = Path(sys.executable).parent  # a terminal that has just been opened does not know .venv/bin
+    lines = [f"export PATH={shlex.quote(str(commands))}:$PATH"]
+    lines += [f"export {name}={shlex.quote(value)}" for name, value in lab.shell.items()]
     file = lab.folder / FILE
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file

@@ -1,6 +1,7 @@
 """`canary doctor` against a lab that a person keeps running, from another terminal's environment."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def lab() -> Iterator[dict[str, str]]:
 
 
 def test_everything_is_there_and_the_chat_hears_of_it(lab: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shutil.which("canary", path=lab["PATH"]), "in a terminal that never heard of .venv"
     for name in lab.keys() - {"PATH", "PWD", "SHLVL", "_"}:
         monkeypatch.setenv(name, lab[name])
     deadline = time.monotonic() + END_SECONDS  # until rows of the idle slot arrive
