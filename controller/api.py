@@ -248,8 +248,8 @@ def command(world: World, request: Request) -> Answer:
 def mode(world: World, request: Request) -> Answer:
     """POST /services/{service}/mode."""
     asked, service = _body(request, AskedMode), _service(request)
-    requests.set_mode(world, service, asked.mode, _who(request, asked))
-    return ok({"service": service, "mode": asked.mode}, wake=(service,))
+    sentence = requests.set_mode(world, service, asked.mode, _who(request, asked))
+    return ok({"service": service, "mode": asked.mode, "sentence": sentence}, wake=(service,))
 
 
 def switch(world: World, request: Request) -> Answer:

@@ -150,10 +150,19 @@ def _preempt(world: World, current: Stored[Rollout], who: Who) -> None:
         )
 
 
-def set_mode(world: World, service: str, mode: Mode, who: Who) -> None:
-    """Put a mode before the policy's own for a service."""
+def set_mode(world: World, service: str, mode: Mode, who: Who) -> str:
+    """Put a mode before the policy's own for a service; what that means for the rollout that runs."""
     intake.service_policy(world, service)
     world.records.set_mode(service, mode, actor=who.actor, reason=who.reason, at=world.now())
+    said, newest = f"{service}: mode {mode}", world.records.newest(service)
+    if mode is Mode.ACT or newest is None or newest.value.closed or not any(newest.value.shares[-1:]):
+        return said
+    rollout = newest.value
+    return (
+        f"{said}. {rollout.version} ({rollout.id}, {rollout.outcome or rollout.phase}) keeps the "
+        f"{rollout.shares[-1]} % that {rollout.canary} has, whatever is found or decided already: "
+        f"`canary shift {service} 0 --slot {rollout.canary} --direct` takes it out"
+    )
 
 
 def switch(world: World, service: str | None, who: Who, *, off: bool) -> None:

@@ -77,7 +77,7 @@ def holds() -> str:
                 _told(row),
                 f"every {duration(row.reminder_seconds)}",
                 _limit(row),
-                f"`{row.typed(service='SERVICE', share='SHARE', slot='SLOT')}`",
+                ", or ".join(f"`{one.format(service='SERVICE', share='SHARE', slot='SLOT')}`" for one in row.person),
             ]
             for reason, row in HOLDS.items()
         ),

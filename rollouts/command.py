@@ -155,9 +155,9 @@ def _canary_share(rollout: Rollout, asked: Command) -> int:
 def _end(draft: Draft, event: Event, said: str) -> None:
     """An end by a person's word. One that is decided already stays what it is: harm is no mere abort."""
     rollout = draft.rollout
+    if rollout.phase is not Phase.GATE:
+        _can_be_taken_back(draft)
     if rollout.phase is not Phase.CLOSING or rollout.outcome is Outcome.PROMOTED:
-        if rollout.phase is not Phase.GATE:
-            _can_be_taken_back(draft)
         _event(draft, event, said)
         return
     draft.take_as_known()

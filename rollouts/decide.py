@@ -216,7 +216,7 @@ class Draft:
         self.kind: NoticeKind | None = None
         self.sentence = looked.reason
         self.changed = False
-        self.adopted = 0  # the share that a person's weights give, for Event.ADOPTED
+        self.adopted: int | None = None  # the share that a person gives, for Event.ADOPTED; None = the one it has
 
     def decision(self, *, settled: bool) -> Decision:
         """The finished value, checked against the invariants."""
@@ -405,6 +405,8 @@ class Draft:
     def _to_come(self, event: Event) -> str:
         """What a card adds to the sentence while the rollout goes on by itself."""
         rollout, pin = self.rollout, self.rollout.pin
+        if self.seen.standing.mode is not Mode.ACT:  # what comes next is people's
+            return ""
         match rollout.phase:
             case Phase.STEP:
                 return f". {to_come(pin, rollout.step)}"
@@ -430,7 +432,8 @@ class Draft:
             case Event.SUSPECTED:
                 step = max(0, len(steps) - 2)
             case Event.ADOPTED:
-                return nearest_step(steps, self.adopted), self.adopted
+                share = rollout.share if self.adopted is None else self.adopted
+                return nearest_step(steps, share), share
             case _:
                 return rollout.step, rollout.share
         return step, steps[step]
@@ -463,7 +466,8 @@ class Draft:
             case Outcome.ABORTED:
                 return f"{what} is aborted: {why}{back}"
             case None:
-                return f"{what}: {rollout.share} -> {share} % for {rollout.canary}. {why}"
+                change = f"{share} % as before" if share == rollout.share else f"{rollout.share} -> {share} %"
+                return f"{what}: {change} for {rollout.canary}. {why}"
 
     def _hold(self, ruling: Ruling) -> None:
         reason = ruling.hold

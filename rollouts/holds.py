@@ -93,5 +93,10 @@ HOLDS: dict[HoldReason, HoldRule] = {
     ),
     HoldReason.DEPLOYED_TO_LIVE: HoldRule(ends=Ends.BY_A_PERSON, person=("canary abort {service}",)),
     HoldReason.STORM: HoldRule(ends=Ends.BY_ITSELF, person=("canary off {service}",)),
+    HoldReason.MODE: HoldRule(
+        ends=Ends.BY_ITSELF,
+        reminder_seconds=900,
+        person=("canary shift {service} {share} --slot {slot} --direct", "canary mode {service} act"),
+    ),
     HoldReason.OFF: HoldRule(ends=Ends.BY_ITSELF, reminder_seconds=24 * 3600, person=("canary on {service}",)),
 }

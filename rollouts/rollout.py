@@ -54,6 +54,7 @@ class HoldReason(StrEnum):
     DEPLOYED_TO_LIVE = "deployed_to_live"
     STORM = "storm"  # many services harmful at once: no raising
     OFF = "off"  # `canary off`
+    MODE = "mode"  # something is decided already, and the mode now leaves the weights to people
 
 
 class Hold(msgspec.Struct, frozen=True, kw_only=True):

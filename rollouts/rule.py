@@ -45,7 +45,7 @@ def closing(rollout: Rollout, seen: Observation, now: float) -> Ruling:
         if left := rollout.late_write_seconds(now):
             return Ruling(why=f"{rollout.ending}. A write from before the end may still arrive, for {duration(left)}")
         return Ruling(event=Event.CARRIED_OUT, why=rollout.ending)
-    if blocked := drift(rollout, seen) or cannot_write(rollout, seen):
+    if blocked := left_to_people(rollout, seen) or drift(rollout, seen) or cannot_write(rollout, seen):
         return blocked
     if seen.standing.off:
         return Ruling(
@@ -62,6 +62,20 @@ def in_place(rollout: Rollout, pool: PoolReading | Failed, marker: MarkerReading
         and isinstance(marker, MarkerReading)
         and pool.weights == rollout.weights
         and marker.live is rollout.marker
+    )
+
+
+def left_to_people(rollout: Rollout, seen: Observation) -> Ruling | None:
+    """What was decided in mode `act` is not written once the mode says so: that is said, not waited for."""
+    mode = seen.standing.mode
+    if mode is Mode.ACT:
+        return None
+    pool = seen.pool
+    has = f"{pool.weights.share(rollout.canary)} %" if isinstance(pool, PoolReading) else f"unknown: {pool.detail}"
+    return Ruling(
+        hold=HoldReason.MODE,
+        why=f"{missing(rollout, pool)} is decided but NOT carried out: mode {mode} leaves it to people, and "
+        f"{rollout.canary} has {has}",
     )
 
 
@@ -371,6 +385,11 @@ def switched(rollout: Rollout, seen: Observation) -> Ruling:
     """The switch is done when pool and marker were read back, and both name the canary."""
     if in_place(rollout, seen.pool, seen.marker) and rollout.marker is rollout.canary:
         return Ruling(event=Event.SWITCHED, why=rollout.reason)
+    if seen.standing.mode is not Mode.ACT and rollout.share < 100:
+        why = f"the switch was not carried out, and mode {seen.standing.mode} leaves it to people"
+        return Ruling(event=Event.ADOPTED, why=why)
+    if blocked := left_to_people(rollout, seen):
+        return blocked
     return Ruling(why=f"waiting for {rollout.pin.marker} to say {rollout.canary}")
 
 

@@ -21,10 +21,13 @@ def witness(rollout: Rollout, seen: Observation, now: float) -> Rollout:
         if seen.standing.mode is not Mode.ACT and rollout.phase in _WITH_TRAFFIC:
             # Nothing is ours to move: what people set is the share, never drift.
             share = seen.pool.weights.share(rollout.canary)
+            if share != rollout.share:  # what waited to be told of our own write did not happen
+                rollout = replace(rollout, pending=())
             rollout = replace(rollout, share=share, step=nearest_step(rollout.pin.steps, share), pool_seen=seen.pool)
         rollout = read_pool(rollout, seen.pool, now)
     if isinstance(seen.marker, MarkerReading):
         unfinished = seen.marker.live is rollout.canary and rollout.share == 0  # a person's switch, marker first
+        unfinished |= rollout.phase is Phase.SWITCH and rollout.share == 100  # ours, weights first
         if seen.standing.mode is not Mode.ACT and not unfinished:
             rollout = replace(rollout, marker=seen.marker.live)
         rollout = read_marker(rollout, seen.marker)
