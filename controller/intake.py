@@ -22,12 +22,12 @@ from rollouts.observation import Failed, MarkerReading, Slot
 from rollouts.policy import ServicePolicy
 from rollouts.rollout import Announcement, Outcome, Rollout
 from rollouts.states import Event, possible
-from storing.entries import Stored
+from storing.entries import HARMFUL, Stored
 
 log = logging.getLogger(__name__)
 
 
-_NEEDS_RETRY = ("live", Outcome.PROMOTED.value, Outcome.ROLLED_BACK.value)  # never again by accident
+_NEEDS_RETRY = ("live", HARMFUL, Outcome.PROMOTED.value, Outcome.ROLLED_BACK.value)  # never again by accident
 
 
 def receive(world: World, event: signals.Arrived) -> tuple[str, ...]:
@@ -54,7 +54,8 @@ def receive(world: World, event: signals.Arrived) -> tuple[str, ...]:
 def announce(world: World, told: Announcement) -> Rollout:
     """Start the rollout of an announced version, or return the one that this deployment started already.
 
-    Refused: the version was live or rolled back and `retry` is not set, or another rollout is in the way.
+    Refused: the version was live, rolled back or proven harmful and `retry` is not set, or another rollout is in
+    the way.
     """
     service = service_policy(world, told.service)
     known = world.records.deployment(told.service, told.deployment_id)

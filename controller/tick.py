@@ -94,7 +94,20 @@ def advance(world: World, stored: Stored[Rollout], seen: Observation | Exception
     if isinstance(seen, Exception):
         raise seen
     decision = decide(stored.value, seen, world.now())
+    remember_found(world, decision.rollout, seen)
     return converge(world, save(world, stored, decision), seen)
+
+
+def remember_found(world: World, rollout: Rollout, seen: Observation) -> None:
+    """A gate that found other code than was announced has seen it there: no lookout starts it afterwards.
+
+    Only an announcement or a person does. What takes the place of the announced version once it was there is news.
+    """
+    found = seen.probes.get(rollout.canary)
+    if rollout.shares or rollout.arrived or found is None or not found.healthy or found.version is None:
+        return
+    if world.records.seen(rollout.service, found.version) is None:
+        world.records.mark_seen(rollout.service, found.version, "idle", world.now())
 
 
 def save(world: World, stored: Stored[Rollout], decision: Decision) -> Stored[Rollout]:

@@ -36,8 +36,8 @@ NOTICES = {
     NoticeKind.PROMOTED: "The watch is over. The old version stays on the other slot: `canary rollback` still works.",
     NoticeKind.ROLLED_BACK: "Pool and marker were read back on the old version. Users are safe; mend the new one, "
     "and deploy it under another version.",
-    NoticeKind.REJECTED: "The gate's deadline passed; the version never got traffic. The sentence says what was "
-    "missing: health, version, warm-up, or the baseline's history.",
+    NoticeKind.REJECTED: "The gate's deadline passed; we gave the version no traffic. The sentence says what was "
+    "missing (health, version, warm-up, or the baseline's history), and whether another hand gave it some.",
     NoticeKind.SUPERSEDED: "A newer version is on the canary slot: share 0, its own gate begins. Nothing to do.",
     NoticeKind.ABORTED: "A person or a limit ended it, share 0; nothing was proven against the version.",
     NoticeKind.HELD: "It does not move on. The reason in brackets is a row below.",

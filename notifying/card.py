@@ -104,7 +104,7 @@ def headline(kind: NoticeKind) -> tuple[str, Tone]:  # noqa: PLR0911, PLR0912  #
         case NoticeKind.ROLLED_BACK:
             return "rolled back", Tone.BAD
         case NoticeKind.REJECTED:
-            return "rejected, it never got traffic", Tone.BAD
+            return "rejected at its gate", Tone.BAD
         case NoticeKind.SUPERSEDED:
             return "superseded by a newer version", Tone.WARNING
         case NoticeKind.ABORTED:

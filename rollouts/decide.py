@@ -460,7 +460,7 @@ class Draft:
             case Outcome.ROLLED_BACK:
                 return f"{what} is rolled back: {why}{back}"
             case Outcome.REJECTED:
-                return f"{what} is rejected, it never got traffic: {why}"
+                return f"{what} is rejected, {self._without_us()}: {why}"
             case Outcome.SUPERSEDED:
                 return f"{what} is superseded: {why}{back}"
             case Outcome.ABORTED:
@@ -468,6 +468,14 @@ class Draft:
             case None:
                 change = f"{share} % as before" if share == rollout.share else f"{rollout.share} -> {share} %"
                 return f"{what}: {change} for {rollout.canary}. {why}"
+
+    def _without_us(self) -> str:
+        """What a version has that we gave nothing: another hand may have."""
+        pool = self.seen.pool
+        if isinstance(pool, Failed):
+            return "we gave it no traffic, and the pool cannot be read"
+        has = pool.weights.share(self.rollout.canary)
+        return f"we gave it no traffic, another hand {has} %" if has else "it never got traffic"
 
     def _hold(self, ruling: Ruling) -> None:
         reason = ruling.hold

@@ -5,7 +5,7 @@ from enum import StrEnum
 import msgspec
 
 from analyzers.judge.counts import Segment
-from analyzers.judge.verdict import Verdict
+from analyzers.judge.verdict import Verdict, VerdictKind
 from rollouts import limits
 from rollouts.notice import Notice
 from rollouts.observation import MarkerReading, PoolReading, Slot, Standing, Weights
@@ -28,7 +28,7 @@ class Outcome(StrEnum):
 
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
-    REJECTED = "rejected"  # never got traffic
+    REJECTED = "rejected"  # at its gate: we gave it no traffic
     SUPERSEDED = "superseded"
     ABORTED = "aborted"
 
@@ -171,6 +171,12 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
         if self.outcome is None or self.reached_at is None:
             return 0.0
         return max(0.0, self.reached_at + limits.LATE_WRITE_SECONDS - now)
+
+    @property
+    def proven_harmful(self) -> bool:
+        """Found worse by the judge, or dead under traffic by its probe, and nothing took that back since."""
+        dead = any(self.shares) and self.canary_failures >= limits.PROBE_FAILURES
+        return dead or (self.verdict is not None and self.verdict.kind is VerdictKind.HARMFUL)
 
     @property
     def closed(self) -> bool:

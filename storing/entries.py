@@ -57,11 +57,14 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     at: float
 
 
+HARMFUL = "harmful"  # of a version that was proven worse, whoever ended its rollout and how
+
+
 class SeenVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A version that was seen, and how far it came."""
 
     version: str
-    status: str  # "idle", "live": it stood there before Flex Canary looked; "started"; or a rollout's outcome
+    status: str  # "idle", "live": it stood there before Flex Canary looked; "started"; HARMFUL; or a rollout's outcome
     at: float
     rollout: str | None = None  # None = it came without one
 

@@ -16,7 +16,7 @@ from rollouts.errors import Conflict, InvariantBroken, Refused
 from rollouts.rollout import Phase, Rollout
 from storing import keys
 from storing.contract import ANY, Delete, Put
-from storing.entries import Active, DecisionRecord, Deployment, Harm, Head, SeenVersion, Stored
+from storing.entries import HARMFUL, Active, DecisionRecord, Deployment, Harm, Head, SeenVersion, Stored
 from storing.leases import Leases, seen_mark
 from storing.orders import Orders
 from storing.outbox import Outbox, outgoing
@@ -162,7 +162,8 @@ class Records(Series, Outbox, Leases, Orders):
             *self._of_decision(decision),
         ]
         if rollout.closed and not before.closed and rollout.outcome is not None:
-            writes.append(_seen(rollout, rollout.outcome.value, decision.at))
+            came_to = HARMFUL if rollout.proven_harmful else rollout.outcome.value
+            writes.append(_seen(rollout, came_to, decision.at))
         if rollout.harmful_at is not None and before.harmful_at is None:
             harm = Harm(service=rollout.service, at=rollout.harmful_at)
             # Before the decision: a storm seen once too often holds, one overlooked raises.

@@ -100,10 +100,39 @@ def test_a_broken_health_url_is_rejected_without_traffic(begun):
 def test_the_wrong_version_is_rejected_without_traffic(begun):
     simulation = begun()
     simulation.apps[Slot.GREEN].version = "1.0.9"
-    simulation.world.records.mark_seen("checkout", "1.0.9", "idle", simulation.now)  # no news for the lookout
     ends(simulation, Outcome.REJECTED)
     assert simulation.pool.writes == []
     assert "1.0.9" in simulation.rollout.reason
+    assert "it never got traffic" in simulation.rollout.reason
+
+
+def test_what_a_gate_found_instead_starts_only_when_it_is_announced(begun):
+    simulation = begun()
+    simulation.apps[Slot.GREEN].version = "1.0.9"
+    ends(simulation, Outcome.REJECTED)
+    simulation.run(15)  # three lookouts
+    assert simulation.rollout.version == "1.1"
+    simulation.announce("1.0.9", slot=Slot.GREEN)
+    ends(simulation, Outcome.PROMOTED)
+    assert simulation.rollout.version == "1.0.9"
+
+
+def test_wrong_code_does_not_start_by_itself_when_a_person_ends_its_gate(begun):
+    simulation = begun()
+    simulation.apps[Slot.GREEN].version = "1.0.9"
+    simulation.run(1)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
+    simulation.run(15)
+    assert (simulation.rollout.version, simulation.rollout.outcome) == ("1.1", Outcome.ABORTED)
+
+
+def test_a_gate_with_another_hands_weights_does_not_say_that_nothing_had_traffic(begun):
+    simulation = begun()
+    simulation.run(1)
+    simulation.pool.set(Weights.of(Slot.GREEN, 20))
+    simulation.run(LONG, lambda: simulation.rollout.outcome is not None)
+    assert simulation.rollout.outcome is Outcome.REJECTED
+    assert "is rejected, we gave it no traffic, another hand 20 %" in simulation.rollout.ending
 
 
 def test_a_newer_version_supersedes_and_is_promoted_itself(begun):
@@ -547,6 +576,35 @@ def test_ask_first_holds_instead_of_rolling_back(begun, policy):
         requests.act(simulation.world, "checkout", Command(kind=CommandKind.PROMOTE, actor="ada"))
     requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada"))
     ends(simulation, Outcome.ROLLED_BACK)
+
+
+@pytest.mark.parametrize("end", ["abort", "zero", "a newer version"])
+@pytest.mark.parametrize("harm", ["judged", "dead"])
+def test_whoever_ends_a_harmful_version_it_starts_again_only_on_a_retry(begun, policy, end, harm):
+    """As after a rollback: `rollback: ask` has left the end to a person, or to the next deployment."""
+    simulation = begun(
+        BAD if harm == "judged" else None, policy=policy.replace("    bake", "    rollback: ask\n    bake")
+    )
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.apps[Slot.GREEN].healthy = harm == "judged"
+    simulation.run(LONG, lambda: held(simulation, HoldReason.ROLLBACK_ASKED))
+    match end:
+        case "abort":
+            requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
+        case "zero":
+            simulation.pool.set(Weights.of(Slot.GREEN, 0))
+        case _:
+            simulation.announce("1.2", slot=Slot.GREEN)
+    simulation.run(2)
+    simulation.run(LONG, lambda: simulation.rollout.closed)
+    ended = len(simulation.world.records.rollouts("checkout", 9))
+    simulation.deploy(Slot.GREEN, "1.1")
+    simulation.announce("1.1", slot=Slot.GREEN, deployment="run-again")
+    assert len(simulation.world.records.rollouts("checkout", 9)) == ended
+    [incident] = [one for one in simulation.world.records.incidents(9) if one.kind == "bad_event"]
+    assert "1.1 was seen before (harmful)" in incident.detail
+    simulation.announce("1.1", slot=Slot.GREEN, deployment="run-retry", retry=True)
+    assert simulation.rollout.deployment_id == "run-retry"
 
 
 def test_a_changed_baseline_is_held(begun):
