@@ -7,7 +7,7 @@ import msgspec
 
 from controller import intake
 from controller.config import load
-from controller.observe import glance, read_marker, read_pool
+from controller.observe import glance, probe, read_marker, read_pool
 from controller.tick import tick
 from controller.world import World
 from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline, shift_after
@@ -65,6 +65,8 @@ def _act(world: World, service: str, asked: Command) -> Done:
         intake.service_policy(world, service)
         raise NotFound(f"{service} has no rollout: there is nothing to {asked.kind}; `canary start` begins one")
     seen = glance(world, stored.value, world.now())
+    if asked.kind is CommandKind.RESUME:  # is the cause of the hold gone?
+        seen = msgspec.structs.replace(seen, probes=probe(world, stored.value.pin))
     stored = world.records.newest(service) or stored  # the look took time: decide on what is stored by now
     if stored.value.closed and asked.kind is CommandKind.SHIFT:
         instead = shift_after(stored.value, asked, seen)
@@ -82,6 +84,7 @@ def _return(world: World, closed: Stored[Rollout], asked: Command, seen: Observa
     now = world.now()
     service = closed.value.service
     record = return_to_baseline(closed.value, asked, intake.new_id(service, f"rollback-of-{closed.value.id}", now), now)
+    seen = msgspec.structs.replace(seen, probes=probe(world, record.pin))
     decision = begin_return(record, asked, seen, now)
     return Done(rollout=world.records.create(decision).value, sentence=decision.sentence)
 

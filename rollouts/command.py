@@ -15,7 +15,7 @@ from rollouts.errors import Refused
 from rollouts.explain import duration
 from rollouts.holds import HOLDS, Ends
 from rollouts.notice import NoticeKind
-from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Slot
+from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Probe, Slot
 from rollouts.rollout import HoldReason, Outcome, Pause, Phase, Rollout
 from rollouts.rule import pool_is_ours
 from rollouts.states import Event, possible
@@ -88,8 +88,8 @@ def return_to_baseline(rollout: Rollout, asked: Command, record_id: str, now: fl
     if rollout.outcome is not Outcome.PROMOTED:
         has = f"{rollout.share} % of the" if rollout.share else "no"
         raise Refused(
-            f"{rollout.id} ended {rollout.outcome}: its version has {has} traffic, and nothing was promoted that could "
-            f"be taken back; deploy the version that shall serve where `canary target {rollout.service}` says"
+            f"{rollout.id} ended {rollout.outcome}: {rollout.version} has {has} traffic and was not promoted, there is "
+            f"nothing to take back; deploy the version that shall serve where `canary target {rollout.service}` says"
         )
     return Rollout(
         id=record_id,
@@ -115,13 +115,26 @@ def return_to_baseline(rollout: Rollout, asked: Command, record_id: str, now: fl
 
 
 def begin_return(record: Rollout, asked: Command, seen: Observation, now: float) -> Decision:
-    """The first decision of such a record: all traffic back to the old slot."""
+    """The first decision of such a record: all traffic back to the old slot, as `seen` found it."""
     draft = Draft(record, record, seen, now)
     _can_be_taken_back(draft)
-    draft.act(
-        Event.ROLL_BACK, f"rollback by {asked.actor} after promotion" + (f": {asked.reason}" if asked.reason else "")
-    )
+    said = f"rollback by {asked.actor} after promotion" + (f": {asked.reason}" if asked.reason else "")
+    draft.act(Event.ROLL_BACK, f"{said}. {_old_version(record, seen.probes[record.baseline])}")
     return draft.decision(settled=False)
+
+
+def _old_version(record: Rollout, probe: Probe) -> str:
+    """What the old slot answers. Refused where that is other code: it never was at a gate, let alone live."""
+    service, slot, known = record.service, record.baseline, record.baseline_version
+    if not probe.healthy:
+        return f"{slot} did not answer its probe: {probe.detail}"
+    if known is not None and probe.version not in (known, None):
+        raise Refused(
+            f"{slot} answers version {probe.version} now: {known}, which {record.version} replaced, is gone. Deploy it "
+            f"again where `canary target {service}` says; `canary shift {service} 100 --slot {slot} --direct` gives "
+            f"{probe.version} all the traffic at once"
+        )
+    return f"{slot} answers version {probe.version or 'unknown'}"
 
 
 def shift_after(closed: Rollout, asked: Command, seen: Observation) -> Command | None:
@@ -181,6 +194,12 @@ def _can_be_taken_back(draft: Draft) -> None:
 
 def _event(draft: Draft, event: Event, said: str) -> None:
     rollout = draft.rollout
+    if rollout.phase is Phase.GATE and event is Event.ROLL_BACK:
+        raise Refused(
+            f"{rollout.id}: {rollout.version} is at its gate on {rollout.canary} and was given no traffic, there is "
+            f"nothing to take back. `canary abort {rollout.service}` ends it; then deploy the version that shall serve "
+            f"instead of that on {rollout.baseline} where `canary target {rollout.service}` says"
+        )
     if not possible(rollout.phase, event):
         raise Refused(
             f"{rollout.id} is in phase {rollout.phase}: {event} is not possible there; `canary abort` ends it"
@@ -200,16 +219,18 @@ def _pause(draft: Draft, asked: Command, said: str) -> None:
     draft.tell(NoticeKind.PAUSED, draft.sentence, command=f"canary resume {draft.rollout.service}")
 
 
-def _ends_by_resume(rollout: Rollout) -> bool:
+def _ends_by_resume(rollout: Rollout, seen: Observation) -> bool:
     """Whether the hold is one that `resume` ends; any other would be there again at the next look."""
     if rollout.hold is None or HOLDS[rollout.hold.reason].ends is not Ends.BY_A_PERSON:
         return False
-    harmful = rollout.verdict is not None and rollout.verdict.kind is VerdictKind.HARMFUL
+    canary = seen.probes.get(rollout.canary)
     match rollout.hold.reason:
         case HoldReason.DEPLOYED_TO_LIVE | HoldReason.APPROVAL:
             return False
         case HoldReason.ROLLBACK_ASKED:
-            return not harmful
+            return not rollout.proven_harmful
+        case HoldReason.CANARY_CHANGED:
+            return canary is not None and canary.healthy and canary.version == rollout.version
         case _:
             return True
 
@@ -218,7 +239,8 @@ def _resume(draft: Draft, said: str) -> None:
     rollout = draft.rollout
     if rollout.pause is None and rollout.hold is None:
         raise Refused(f"{rollout.id} is neither paused nor held: {rollout.reason}")
-    if rollout.pause is None and rollout.hold is not None and not _ends_by_resume(rollout):
+    ends = _ends_by_resume(rollout, draft.seen)
+    if rollout.pause is None and rollout.hold is not None and not ends:
         reason = rollout.hold.reason
         typed = HOLDS[reason].typed(service=rollout.service, share=rollout.share, slot=rollout.canary)
         raise Refused(f"resume does not end this: {rollout.reason}. Type {typed}")
@@ -226,8 +248,10 @@ def _resume(draft: Draft, said: str) -> None:
         # The person accepts what is there now as the way back.
         draft.rollout = replace(draft.rollout, baseline_version=None)
     late = rollout.hold is not None and rollout.hold.reason is HoldReason.DEADLINE
-    if _ends_by_resume(rollout):
+    if ends:
         draft.end_hold()
+    elif rollout.hold is not None:
+        said += f". Still held ({rollout.hold.reason}): {rollout.hold.detail}"
     if late:  # more time is what the person gives
         draft.rollout = replace(draft.rollout, clock_from=draft.now)
     draft.rollout = replace(draft.rollout, pause=None)

@@ -14,7 +14,7 @@ from rollouts.decision import Decision
 from rollouts.errors import Refused
 from rollouts.holds import HOLDS
 from rollouts.notice import NoticeKind
-from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Slot, Standing, Weights
+from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Probe, Slot, Standing, Weights
 from rollouts.rollout import Hold, HoldReason, Outcome, Phase, Rollout
 from rollouts.rule import drift
 from rollouts.states import TABLE
@@ -241,9 +241,10 @@ def test_a_rollback_after_the_end_starts_from_wherever_the_weights_are() -> None
     """Another hand since the promotion does not keep the old version from coming back."""
     asked = Command(kind=CommandKind.ROLLBACK, actor="ada")
     record = return_to_baseline(ROLLOUTS["promoted"], asked, "checkout-20261124T053000-ffffff", NOW)
+    old = Probe(healthy=True, version=record.baseline_version, detail="200")
     for seen in worlds():
         if seen.standing.mode is Mode.ACT:
-            after = begin_return(record, asked, seen, NOW).rollout
+            after = begin_return(record, asked, replace(seen, probes={Slot.BLUE: old}), NOW).rollout
             assert (after.share, after.marker, after.outcome) == (0, Slot.BLUE, Outcome.ROLLED_BACK)
             assert drift(after, seen) is None
 
@@ -278,7 +279,7 @@ def test_resume_ends_only_what_does_not_come_back_at_the_next_look(reason: HoldR
     before = replace(ROLLOUTS["step 10"], hold=Hold(reason=reason, since=NOW, detail="so"), verdict=verdict)
     seen = next(worlds())
     after = tried(before, Command(kind=CommandKind.RESUME, actor="ada"), seen)
-    ends = {HoldReason.DEADLINE, HoldReason.BASELINE_CHANGED, HoldReason.CANARY_CHANGED}
+    ends = {HoldReason.DEADLINE, HoldReason.BASELINE_CHANGED}
     if verdict is None:
         ends.add(HoldReason.ROLLBACK_ASKED)
     if reason in ends:

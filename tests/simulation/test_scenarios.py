@@ -494,6 +494,50 @@ def test_rollback_after_promotion_is_a_record_of_its_own(begun):
     requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada", reason="numbers"))
     ends(simulation, Outcome.ROLLED_BACK)
     assert len(simulation.world.records.rollouts("checkout", 10)) == 2
+    assert "blue answers version 1.0" in simulation.rollout.reason
+
+
+def test_a_rollback_after_promotion_brings_nobody_to_other_code(begun):
+    """The next deployment is on the old slot already, before it is announced or found: it never was at a gate."""
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    simulation.deploy(Slot.BLUE, "1.2")
+    with pytest.raises(requests.Refused, match=r"blue answers version 1\.2 now: 1\.0, which 1.1 replaced, is gone"):
+        requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada"))
+    simulation.apps[Slot.BLUE].healthy = False
+    done = requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada"))
+    assert "checkout 1.1 is rolled back" in done.sentence
+    assert "blue did not answer its probe: 503" in done.sentence
+
+
+def test_a_rollback_means_the_version_that_has_traffic_and_says_so_where_there_is_none(begun):
+    """The lookout has begun one on the other slot while a person looks at the one that was promoted."""
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    simulation.deploy(Slot.BLUE, "1.2")
+    simulation.run(LONG, lambda: simulation.rollout.version == "1.2")
+    with pytest.raises(requests.Refused, match=r"1\.2 is at its gate on blue and was given no traffic"):
+        requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada"))
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP)
+    done = requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada"))
+    assert done.sentence.startswith("checkout 1.2 is rolled back")
+
+
+def test_resume_of_another_version_on_the_live_slot_is_refused_until_it_is_the_judged_one(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.WATCH)
+    simulation.apps[Slot.GREEN].version = "1.2"
+    simulation.run(1)
+    resume = Command(kind=CommandKind.RESUME, actor="ada")
+    with pytest.raises(requests.Refused, match=r"green now answers version 1\.2.*Type canary rollback checkout"):
+        requests.act(simulation.world, "checkout", resume)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.PAUSE, actor="ada"))
+    done = requests.act(simulation.world, "checkout", resume)
+    assert "resume by ada. Still held (canary_changed): green now answers version 1.2" in done.sentence
+    simulation.apps[Slot.GREEN].version = "1.1"
+    requests.act(simulation.world, "checkout", resume)
+    simulation.run(1)
+    assert simulation.rollout.hold is None
 
 
 def test_target_leases_the_idle_slot_and_is_refused_during_a_rollout(begun, tmp_path):
