@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from controller import intake, requests, signals, views
+from controller.config import load
 from controller.world import World
 from rollouts import limits
 from rollouts.command import Command, CommandKind
@@ -155,10 +156,16 @@ def incidents(world: World, request: Request) -> Answer:
 
 
 def config(world: World, _request: Request) -> Answer:
-    """GET /config: the pushed policy in force."""
-    pushed = world.records.policy()
-    if pushed is None:
-        return ok({"version": None, "pushed_at": None, "actor": None, "source": "packaged", "yaml": world.packaged()})
+    """GET /config: the policy in force, with what is wrong with a pushed one that cannot be read any more."""
+    pushed, refused = world.records.policy(), list[str]()
+    if pushed is not None:
+        try:
+            load(pushed.yaml)
+        except PolicyError as error:
+            refused = [f"pushed version {pushed.version}: {one}" for one in error.problems]
+    if pushed is None or refused:
+        packaged = {"version": None, "pushed_at": None, "actor": None, "source": "packaged", "yaml": world.packaged()}
+        return ok({**packaged, "refused": refused})
     return ok(
         {
             "version": pushed.version,
@@ -166,6 +173,7 @@ def config(world: World, _request: Request) -> Answer:
             "actor": pushed.actor,
             "source": "pushed",
             "yaml": pushed.yaml,
+            "refused": [],
         }
     )
 

@@ -110,9 +110,9 @@ def count(
 
 
 def standing(policy: Policy | None, rollout: Rollout, *, off: bool, storm: str) -> Standing:
-    """What is current for the rollout's service; one that left the file finishes on its pin, as it stood last."""
+    """What is current for the rollout's service; where no file says so any more it goes on as it stood last."""
     current = policy.services.get(rollout.service) if policy else None
-    if current is None:
+    if current is None or current.stands_in:
         return msgspec.structs.replace(rollout.standing or Standing(mode=Mode.ACT), off=off, storm=storm)
     return Standing(mode=current.mode, off=off, storm=storm, approvals=current.approvals, channels=current.channels)
 

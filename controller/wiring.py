@@ -15,7 +15,7 @@ from controller.seams import MarkerShifter, NoticeChannel, PoolShifter, Prober, 
 from controller.settings import Settings
 from controller.world import World
 from rollouts.errors import Misconfigured, PolicyError
-from rollouts.policy import Channel, Policy
+from rollouts.policy import Channel, Policy, standing_in
 from storing.opening import open_store
 from storing.records import Records
 
@@ -65,17 +65,24 @@ class Wiring:
     def policy(self) -> Policy:
         """The policy in force: the newest pushed one, else the packaged file.
 
-        A pushed policy that this version cannot read any more is recorded, and the packaged one is used.
+        A pushed policy that this version cannot read any more is told as an incident, once; the packaged one stands in
+        for it, and moves no traffic by itself.
         """
         pushed = self.records.policy()
-        if pushed is not None:
-            try:
-                return self._parse(pushed.yaml)
-            except PolicyError as error:
-                self.records.refused_policy(
-                    pushed.yaml, error.problems, f"pushed version {pushed.version}", time.time()
-                )
-        return self._parse(self.packaged())
+        if pushed is None:
+            return self._parse(self.packaged())
+        try:
+            return self._parse(pushed.yaml)
+        except PolicyError as error:
+            source = f"pushed version {pushed.version}"
+            why = (
+                f"The policy that was pushed (version {pushed.version}) cannot be read by this version: "
+                f"{error.problems[0]}. The packaged one stands in for it, at most in mode advise, and what runs goes "
+                "on as it was: push a good one (canary config push)"
+            )
+            if self.records.refused_policy(pushed.yaml, error.problems, source, time.time()):
+                self.records.record_incident("bad_policy", why, time.time())
+            return standing_in(self._parse(self.packaged()), why)
 
     def packaged(self) -> str:
         """The text of the packaged policy."""

@@ -84,6 +84,8 @@ def begin(told: Announcement, service: ServicePolicy, rollout_id: str, look: Fir
             ". Its queues and timers, if it has any, run in both slots already, whatever the weights say "
             "(non_http: accepted)"
         )
+    if service.stands_in:
+        draft.sentence += f". {service.stands_in}"
     draft.rollout = replace(rollout, reason=draft.sentence)
     if canary is live:
         why = (

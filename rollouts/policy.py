@@ -105,6 +105,7 @@ class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[str, ...]
     pin: Pin
     non_http: Literal["refused", "accepted"] = "refused"  # functions that weights do not govern
+    stands_in: str = ""  # why the packaged file speaks here instead of the pushed one; "" = it does not
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,3 +113,17 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     services: dict[str, ServicePolicy]
     channels: dict[str, Channel]
+
+
+def standing_in(packaged: Policy, why: str) -> Policy:
+    """The packaged policy in place of a pushed one that cannot be read: no service acts by a mode that it may not have.
+
+    What the pushed one said is unknown, `observe` most of all. Rollouts that run keep the mode that they had.
+    """
+    return msgspec.structs.replace(
+        packaged,
+        services={
+            name: msgspec.structs.replace(one, mode=Mode.ADVISE if one.mode is Mode.ACT else one.mode, stands_in=why)
+            for name, one in packaged.services.items()
+        },
+    )

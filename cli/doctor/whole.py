@@ -83,6 +83,11 @@ def _sign_in(adapters: Adapters) -> str:
 
 def _in_force(url: str, text: str, file: str) -> str:
     held = Remote(url).get("config")
+    if refused := held.get("refused"):
+        raise Refused(
+            f"the function app cannot read the policy that was pushed, the packaged one stands in for it, at most in "
+            f"mode advise ({refused[0]}): canary config push {file}"
+        )
     if held.get("yaml") != text:
         raise Refused(f"{file} is not what is in force ({held.get('source')}): canary config push {file}")
     return f"{held.get('source')}, the same as {file}"

@@ -151,6 +151,12 @@ def test_the_function_app_is_asked_where_it_is_known(ward: Ward, api: Api, canar
     result = canary("doctor")
     assert result.exit_code == 1
     assert "canary config push" in result.stdout
+    refused = ["pushed version 3: services.checkout.stpes (line 9): got a key that nobody knows"]
+    held = {"source": "packaged", "yaml": ward.policy.read_text(encoding="utf-8"), "refused": refused}
+    api.answers("GET", "/api/config", held)
+    result = canary("doctor")
+    assert result.exit_code == 1
+    assert "pushed version 3: services.checkout.stpes" in "".join(result.stdout.split("\n"))
 
 
 def rows(ward: Ward, slot: str, count: int, **columns: object) -> None:

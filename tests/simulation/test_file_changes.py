@@ -1,14 +1,17 @@
 """The policy changes while a rollout runs: what the file no longer says, the rollout remembers."""
 
+import json
+
 import msgspec
 import pytest
 
-from controller import requests
+from controller import api, requests
+from controller.wiring import Wiring
 from lab.simulation import Behaviour, Simulation
 from rollouts.command import Command, CommandKind
 from rollouts.errors import PolicyError
 from rollouts.observation import Mode, Slot, Weights
-from rollouts.policy import Policy
+from rollouts.policy import Policy, standing_in
 from rollouts.rollout import Outcome, Phase
 
 
@@ -71,6 +74,64 @@ def test_a_policy_that_cannot_be_read_does_not_stop_an_abort(begun):
     simulation.run(5, simulation.closed)
     assert simulation.rollout.outcome is Outcome.ABORTED
     assert simulation.pool.writes[-1].share(Slot.GREEN) == 0
+
+
+@pytest.fixture
+def upgraded(policy, tmp_path) -> Wiring:
+    """A function app that was upgraded, and cannot read the policy any more that was pushed before."""
+    (tmp_path / "canary.yaml").write_text(policy, encoding="utf-8")
+    wiring = Wiring({"STATE_URL": f"sqlite://{tmp_path}/state.sqlite"}, tmp_path)
+    wiring.records.push_policy(policy.replace("mode: act", "mode: observe\n    stpes: [10, 100]"), "ada", 1.0)
+    return wiring
+
+
+def test_a_packaged_policy_that_stands_in_for_a_pushed_one_moves_nothing_and_says_so(upgraded):
+    for _ in range(3):
+        service = upgraded.policy().services["checkout"]
+    assert service.mode is Mode.ADVISE
+    [incident] = upgraded.records.incidents(5)
+    assert incident.kind == "bad_policy"
+    assert "(version 1) cannot be read by this version: services.checkout.stpes" in incident.detail
+    assert service.stands_in == incident.detail
+    request = api.Request(params={}, query={}, body=b"", principal=None)
+    held = json.loads(api.config(upgraded.world, request).body)
+    assert (held["source"], held["yaml"]) == ("packaged", upgraded.packaged())
+    assert "pushed version 1: services.checkout.stpes" in held["refused"][0]
+    upgraded.records.push_policy(upgraded.packaged(), "ada", 2.0)
+    assert upgraded.policy().services["checkout"].mode is Mode.ACT
+    assert json.loads(api.config(upgraded.world, request).body)["refused"] == []
+
+
+def stand_in(simulation: Simulation) -> None:
+    """The pushed policy cannot be read any more."""
+    packaged = standing_in(simulation.policy, "version 3 cannot be read")
+    simulation.world = msgspec.structs.replace(simulation.world, policy=lambda: packaged)
+
+
+def test_what_begins_under_a_policy_that_stands_in_is_advised_on_and_its_first_card_says_why(begun):
+    simulation = begun()
+    stand_in(simulation)
+    simulation.run(5, lambda: simulation.rollout.closed)
+    simulation.run(400, simulation.closed)
+    simulation.deploy(simulation.marker.live.other, "1.2")
+    before = len(simulation.pool.writes)
+    simulation.announce("1.2")
+    simulation.run(60)
+    [card] = [one for _, one in simulation.told if one.kind == "started" and one.version == "1.2"]
+    assert card.text.endswith("version 3 cannot be read")
+    assert len(simulation.pool.writes) == before
+    assert simulation.rollout.phase is Phase.STEP
+
+
+def test_what_runs_keeps_its_mode_under_a_policy_that_stands_in(begun):
+    """Else a harmful version would keep its users until somebody mends a file."""
+    simulation = begun(Behaviour(late_failures=0.11))
+    simulation.run(60, lambda: simulation.rollout.phase is Phase.STEP)
+    stand_in(simulation)
+    simulation.run(100, simulation.closed)
+    assert simulation.rollout.outcome is Outcome.ROLLED_BACK
+    assert simulation.pool.writes[-1].share(Slot.GREEN) == 0
+    assert simulation.kinds()[-1] == "rolled_back"
 
 
 def test_a_rollout_that_began_under_advice_gets_its_first_share_when_the_mode_becomes_act(begun, policy):
