@@ -77,7 +77,9 @@ def plan(
     chosen = service_of(parsed, service, policy)
     given = dict(_given(one, chosen.pin) for one in rate or [])
     if errors is not None:
-        given.setdefault("failures", _percent("--errors", errors))
+        if "failures" in given:
+            raise BadInput("--errors and --rate failures both say how often it fails: give one of them")
+        given["failures"] = _percent("--errors", errors)
     traffic = _traffic(chosen.pin, rpm, given, _measured(chosen.pin, like, url, measure=measure))
     try:
         steps = tuple(steps_of(chosen.pin, traffic))
@@ -135,13 +137,20 @@ def _advice(pin: Pin, traffic: Traffic, share: int, plans: Sequence[Plan]) -> It
     for found in plans:
         if found.safe.median is None:
             one = by_name[found.indicator]
-            yield _wider(pin, one, traffic, share)
+            yield _higher(one, found) if found.boundary == one.ceiling else _wider(pin, one, traffic, share)
             yield _larger(pin, one, traffic, share)
             yield _longer(pin, one, traffic, share)
     yield (
         "promote_when: unrefuted: promoted when nothing speaks against it after bake"
         f" ({duration_text(pin.bake_seconds)}) and {pin.min_requests} canary requests; harm is still rolled back,"
         " equality is not proven"
+    )
+
+
+def _higher(one: Indicator, found: Plan) -> str:
+    return (
+        f"{one.name}, a higher ceiling: indicators.{one.name}.ceiling is {100 * found.boundary:g}%, the baseline at"
+        f" {100 * found.baseline_rate:g}%"
     )
 
 

@@ -140,7 +140,7 @@ class Look:
     def step_total(self) -> Streams:
         """The judged intervals of the current step, unsettled ones too; what came before is prior."""
         if self.one_sample:
-            return self.without_baseline(self.tally.streams(self.step))
+            return self.without_baseline(self.tally.streams(self.step), self.step)
         first = self.paired.intervals - self.step.intervals
         before_bad = self.total.baseline_bad[..., :first].sum(axis=-1, keepdims=True)
         before = self.total.baseline[..., :first].sum(axis=-1, keepdims=True)
@@ -157,11 +157,15 @@ class Look:
         """The settled intervals of the current step: what safety is proven on."""
         return self.step_total.cut(slice(self.settled.intervals))
 
-    def without_baseline(self, streams: Streams) -> Streams:
-        """One-sample form: the canary alone, with the unrest that both slots had."""
+    def without_baseline(self, streams: Streams, span: Span) -> Streams:
+        """One-sample form: the canary alone, with the unrest that both slots had before each interval."""
         none = np.zeros_like(streams.canary)
-        wide = (np.broadcast_to(one, (*one.shape[:2], none.shape[-1])) for one in self.lasting_correlation)
-        return streams._replace(baseline_bad=none, baseline=none, correlation=Correlation(*wide))
+        before = np.searchsorted(self.paired.columns, span.columns)
+        known = (
+            np.concatenate(parts, -1) for parts in zip(self.total.correlation, self.lasting_correlation, strict=True)
+        )
+        wide = Correlation(*(one[..., before] for one in known))
+        return streams._replace(baseline_bad=none, baseline=none, correlation=wide)
 
     # Harm, and its mirror
 
@@ -179,7 +183,7 @@ class Look:
         terms = self._totals(self.step_total, self.watch_tolerance(), self.step, self.watch_limit)
         if self.operations:
             grouping = Grouping("operation", self.operations)
-            streams = self.without_baseline(self.tally.streams(self.step, grouping))
+            streams = self.without_baseline(self.tally.streams(self.step, grouping), self.step)
             self._add_operations(terms, streams, self.watch_tolerance(grouping), self.step)
         return [self._finding(number, one, Role.CANARY, self.watch_limit) for number, one in enumerate(terms)]
 
@@ -243,7 +247,7 @@ class Look:
         for number, indicator in enumerate(self.indicators):
             if indicator.ceiling is None or not self.all_judged.intervals:
                 continue
-            whole = self.without_baseline(self.tally.streams(self.all_judged))
+            whole = self.without_baseline(self.tally.streams(self.all_judged), self.all_judged)
             row = Tolerance(np.full((1, 1), indicator.ceiling), np.zeros((1, 1)))
             picked, _ = _picked(whole, self.tolerance, [(number, 0)])
             evidence = float(harm(picked, row, self._starts(self.all_judged, self.limit))[0, -1])

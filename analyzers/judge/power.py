@@ -11,6 +11,7 @@ from analyzers.judge.checks import check_settings, check_tolerance
 from analyzers.judge.counts import CountsError, Settings
 from analyzers.judge.crossings import first_crossings
 from analyzers.judge.indicators import Indicator
+from analyzers.judge.look import CEILING_WEIGHT
 from analyzers.judge.projection import project
 
 # Enough for a median within a few percent, and a ninetieth percentile within ten.
@@ -48,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     canary_share: float  # fraction
     requests_per_interval: float  # both slots
     baseline_rate: float  # fraction
-    boundary: float  # fraction: the worst tolerated canary rate
+    boundary: float  # fraction: the worst tolerated canary rate, a ceiling included
     horizon: int  # intervals that were looked at
     safe: Waiting  # when nothing is wrong
     faults: tuple[Fault, ...]
@@ -84,8 +85,9 @@ def plan(  # noqa: PLR0913 (an entry point: every argument is a name in the poli
             raise CountsError(f"{name} is {value!r}, must be a fraction from 0 to 1")
     if not 0 < requests_per_interval < 1e9:
         raise CountsError(f"requests_per_interval is {requests_per_interval!r}, must be above 0 and below 1e9")
-    if indicators < 1:
-        raise CountsError(f"indicators is {indicators!r}, must be at least 1")
+    for name, number in (("indicators", indicators), ("horizon", 1 if horizon is None else horizon)):
+        if number < 1:
+            raise CountsError(f"{name} is {number!r}, must be at least 1")
     looked = min(horizon or settings.horizon, INTERVALS_MAX)
     world = World(indicator, canary_share, requests_per_interval, baseline_rate, settings, indicators, looked, seed)
     return Plan(
@@ -93,7 +95,7 @@ def plan(  # noqa: PLR0913 (an entry point: every argument is a name in the poli
         canary_share=canary_share,
         requests_per_interval=requests_per_interval,
         baseline_rate=baseline_rate,
-        boundary=indicator.boundary(baseline_rate),
+        boundary=world.boundary,
         horizon=looked,
         safe=world.to_safe(),
         faults=tuple(world.fault(factor) for factor in faults),
@@ -112,17 +114,28 @@ class World(msgspec.Struct, frozen=True):
     horizon: int
     seed: int
 
+    @property
+    def tolerances(self) -> tuple[tuple[float, float], ...]:
+        """(points, ratio) of what the canary must keep: the tolerance, and the ceiling where there is one."""
+        own, ceiling = (self.indicator.points, self.indicator.ratio), self.indicator.ceiling
+        return (own,) if ceiling is None else (own, (ceiling, 0.0))
+
+    @property
+    def boundary(self) -> float:
+        """The worst canary rate that is tolerated."""
+        return min(1.0, *(points + ratio * self.baseline_rate for points, ratio in self.tolerances))
+
     def to_safe(self) -> Waiting:
         """Until SAFE, canary and baseline alike."""
-        name, boundary = self.indicator.name, self.indicator.boundary(self.baseline_rate)
+        name, boundary = self.indicator.name, self.boundary
         if self.canary_share in (0.0, 1.0):
             return _never("there is no concurrent baseline at this share: nothing is proven, only watched")
         if boundary <= self.baseline_rate:
             return _never(
                 f"a canary that is merely equal cannot be proven: {name} tolerates {boundary:.4%} at a baseline of"
-                f" {self.baseline_rate:.4%}; give it points, or a ratio above 1"
+                f" {self.baseline_rate:.4%}; give it points, a ratio above 1, or a higher ceiling"
             )
-        needed = self.limit(self.baseline_rate, self.settings.beta)
+        needed = max(self.limit(self.baseline_rate, self.settings.beta, one) for one in self.tolerances)
         if needed > 3 * self.horizon:
             return _never(self._too_little(needed, boundary))
         _, safe = self._simulated(self.baseline_rate)
@@ -135,13 +148,14 @@ class World(msgspec.Struct, frozen=True):
 
     def fault(self, factor: float) -> Fault:
         """Until HARMFUL, when the canary fails `factor` times as often."""
-        rate, boundary = min(1.0, factor * self.baseline_rate), self.indicator.boundary(self.baseline_rate)
+        rate, boundary = min(1.0, factor * self.baseline_rate), self.boundary
         if self.canary_share in (0.0, 1.0):
             waiting = _never("there is no concurrent baseline at this share")
         elif rate <= boundary:
             waiting = _never(f"{rate:.4%} is within the tolerance of {boundary:.4%}: it is not meant to be rolled back")
         else:
-            needed = self.limit(rate, self.settings.alpha / self.indicators)
+            beyond = [one for one in self.tolerances if rate > one[0] + one[1] * self.baseline_rate]
+            needed = min(self.limit(rate, self.settings.alpha / self.indicators, one) for one in beyond)
             if needed > 3 * self.horizon:
                 waiting = _never(f"it would take about {needed:.0f} intervals, {self.horizon} are looked at")
             else:
@@ -152,11 +166,11 @@ class World(msgspec.Struct, frozen=True):
                     waiting = msgspec.structs.replace(waiting, reason=why)
         return Fault(factor=factor, rate=rate, harmful=waiting)
 
-    def limit(self, canary_rate: float, error: float) -> float:
+    def limit(self, canary_rate: float, error: float, tolerance: tuple[float, float]) -> float:
         """Intervals that no test with this error rate can beat on average: log(1/error) / information."""
         requests = self.requests * self.canary_share, self.requests * (1 - self.canary_share)
         canary, baseline = (float(np.clip(rate, 1e-12, 1 - 1e-12)) for rate in (canary_rate, self.baseline_rate))
-        q_c, q_b = project(requests, (canary, baseline), self.indicator.points, self.indicator.ratio)
+        q_c, q_b = project(requests, (canary, baseline), *tolerance)
         gained = requests[0] * _apart(canary, float(q_c)) + requests[1] * _apart(baseline, float(q_b))
         return float(np.log(1 / error) / gained) if gained > 0 else float("inf")
 
@@ -168,23 +182,36 @@ class World(msgspec.Struct, frozen=True):
         )
 
     def _simulated(self, canary_rate: float) -> tuple[np.ndarray, np.ndarray]:
+        """First crossings (harm, safe), 0 = never; with a ceiling the first harm of both, and the last proof.
+
+        Each of both has its part of alpha, as in the judge, whose mixture of them is never later.
+        """
         rng = np.random.default_rng(self.seed)
         sent = rng.poisson(self.requests, (ROLLOUTS, self.horizon))
         canary = rng.binomial(sent, self.canary_share)
         past = rng.poisson(self.requests, (ROLLOUTS, HISTORY))
-        return first_crossings(
-            canary,
-            rng.binomial(canary, canary_rate),
-            sent - canary,
+        counts = (
+            canary, rng.binomial(canary, canary_rate), sent - canary,
             rng.binomial(sent - canary, self.baseline_rate),
-            points=self.indicator.points,
-            ratio=self.indicator.ratio,
-            alpha=self.settings.alpha,
-            beta=self.settings.beta,
-            indicators=self.indicators,
-            horizon=self.settings.horizon,
-            history=(past, rng.binomial(past, self.baseline_rate)),
-        )
+        )  # fmt: skip
+        history = (past, rng.binomial(past, self.baseline_rate))
+        parts = (1.0,) if len(self.tolerances) == 1 else (1 - CEILING_WEIGHT, CEILING_WEIGHT)
+        found = [
+            first_crossings(
+                *counts,
+                points=points,
+                ratio=ratio,
+                alpha=self.settings.alpha * part,
+                beta=self.settings.beta,
+                indicators=self.indicators,
+                horizon=self.settings.horizon,
+                history=history,
+            )
+            for (points, ratio), part in zip(self.tolerances, parts, strict=True)
+        ]
+        harm, safe = (np.stack(one) for one in zip(*found, strict=True))
+        first = np.where(harm == 0, np.iinfo(np.int64).max, harm).min(axis=0)
+        return np.where(harm.any(axis=0), first, 0), np.where(safe.all(axis=0), safe.max(axis=0), 0)
 
 
 def _apart(p: float, q: float) -> float:

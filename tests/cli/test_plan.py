@@ -83,6 +83,15 @@ def test_no_worse_at_all_can_never_be_proven(canary: Canary, policy: Path) -> No
     assert "CANNOT be proven" in done.stdout
 
 
+def test_a_ceiling_is_part_of_the_plan(canary: Canary, policy: Path) -> None:
+    """0.6 % absolute at 0.5 %: not wider, but higher."""
+    change(policy, "failures: {points: 0.5, ratio: 1.25}", "failures: {points: 0.5, ratio: 1.25, ceiling: 0.6%}")
+    done = canary("plan", "--policy", str(policy), "--rpm", "2000", "--errors", "0.5%")
+    assert "10 %: CANNOT be proven within the deadline" in done.stdout
+    assert "a higher ceiling: indicators.failures.ceiling is 0.6%, the baseline at 0.5%" in done.stdout
+    assert "a wider tolerance" not in done.stdout
+
+
 def test_a_rate_that_nobody_gave_is_assumed_and_said(canary: Canary) -> None:
     """A quantile's rate is known by definition, the others' are not."""
     given = ("--rate", "rejected=2%")
@@ -116,6 +125,7 @@ def test_traffic_is_measured_from_a_stored_rollout(canary: Canary, api: Api, pol
         (("--rpm", "nan"), "--rpm is nan"),
         (("--rpm", "100", "--errors", "0.5"), "--errors: got 0.5: write a percent"),
         (("--rpm", "100", "--errors", "100%"), "--errors"),
+        (("--rpm", "100", "--errors", "1%", "--rate", "failures=2%"), "give one of them"),
         (("--rpm", "100", "--rate", "slow=1%"), "NAME one of failures"),
         (("--rpm", "100", "--service", "basket"), "basket: "),
     ],

@@ -47,6 +47,37 @@ def test_a_fault_within_tolerance_is_not_promised_to_be_found():
     assert "within the tolerance" in found.faults[0].harmful.reason
 
 
+def test_a_ceiling_must_be_proven_too():
+    """0.6 % absolute, a baseline of 0.5 %: the tolerance of 0.825 % is proven long before."""
+    capped, asked = msgspec.structs.replace(FAILURES, ceiling=0.006), {**TRAFFIC, "faults": ()}
+    assert plan(FAILURES, **asked).safe.median is not None
+    assert plan(capped, **asked).safe.median is None
+    assert plan(capped, **asked).boundary == 0.006
+    half = {**asked, "canary_share": 0.5}
+    assert plan(FAILURES, **half).safe.median < plan(capped, **half).safe.median < 120
+
+
+def test_a_ceiling_below_the_baseline_or_just_above_it_is_said():
+    below = plan(msgspec.structs.replace(FAILURES, ceiling=0.004), **TRAFFIC, faults=())
+    assert "a higher ceiling" in below.safe.reason
+    above = plan(msgspec.structs.replace(FAILURES, ceiling=0.0052), **TRAFFIC, faults=())
+    assert above.safe.within_horizon == 0
+    assert int(above.safe.reason.split("takes about ")[1].split(")")[0]) > 5000
+
+
+def test_a_ceiling_finds_a_fault_that_the_tolerance_hardly_finds():
+    """1.3 times a baseline of 10 % is hardly beyond the tolerance of 12.7 %, and far beyond 11 %."""
+    asked = {**TRAFFIC, "baseline_rate": 0.1, "faults": (1.2, 1.3)}
+    capped, alone = msgspec.structs.replace(FAILURES, ceiling=0.11), {"points": 0.11, "ratio": 0.0}
+    within, beyond = plan(FAILURES, **asked).faults
+    assert "within the tolerance" in within.harmful.reason
+    assert "it would take about" in beyond.harmful.reason
+    first, second = plan(capped, **asked).faults
+    only = plan(msgspec.structs.replace(FAILURES, **alone), **asked).faults[1]
+    assert second.harmful.median < first.harmful.median <= 120
+    assert only.harmful.median < second.harmful.median, "a ceiling has but its part of alpha"
+
+
 def test_the_watch_has_no_plan():
     assert "no concurrent baseline" in plan(FAILURES, **{**TRAFFIC, "canary_share": 1.0}).safe.reason
 
@@ -58,6 +89,7 @@ def test_the_watch_has_no_plan():
         ({"baseline_rate": float("nan")}, "baseline_rate is nan"),
         ({"requests_per_interval": 0}, "requests_per_interval is 0"),
         ({"indicators": 0}, "indicators is 0"),
+        ({"horizon": 0}, "horizon is 0"),
         ({"settings": Settings(alpha=0.7)}, "alpha is 0.7"),
     ],
 )

@@ -98,6 +98,20 @@ def test_turning_a_good_canary_request_of_the_newest_minute_bad_never_lowers_har
         assert after.harm >= before.harm - 1e-6
 
 
+def test_nor_does_it_under_a_ceiling():
+    """What is known of bursts before the newest minute is not learned from it: not worse by a minute that is."""
+    counted = counts(3, minutes=6, canary=(0.4,), baseline=(0.4,), rpm=200, history=0)
+    listed = counted.rows.list()
+    at = next(at for at, row in enumerate(listed) if row.role is Role.CANARY and row.interval == counted.now - 60)
+    harm = []
+    for bad in range(listed[at].rows + 1):
+        listed[at] = replace(listed[at], bad=(bad,))
+        seen = replace(counted, rows=Rows.of(listed, 1))
+        harm.append(judge(seen, (replace(FAILURES, ceiling=0.2),), Settings()).indicators[0].harm)
+    assert harm == sorted(harm)
+    assert harm[-1] > harm[0] + 1
+
+
 @settings(max_examples=40, deadline=None)
 @given(rollouts(), st.integers(2, 50))
 def test_how_many_requests_a_sampled_row_stands_for_leaves_the_verdict(counted, scale):
