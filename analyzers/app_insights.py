@@ -21,8 +21,10 @@ routes, of other tables) are ignored and shown; where no line meets any counted 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 AUDIENCE = "https://api.loganalytics.io"  # of the token; the client's default would be the endpoint's own
 ATTEMPTS = 3  # per query
 WAIT_SECONDS = 8.0  # of all waits of one look: a tick must end before the next begins
+OWN_AT_ONCE = 10  # own queries under way: those of 50 services, none of them answered, take 180 s of a tick's 300
+OWN_PARTS = 8  # windows in which an own query is asked whose answer would be cut
 QUERIES_LIMIT = 32  # per look: to find two broken scopes of fifty takes 23, three 30
 READ_SECONDS = 30.0  # until a query that does not answer is given up
 CONNECT_SECONDS = 5.0
@@ -112,7 +116,7 @@ class AppInsights:
                 sound.append(scope)
             else:
                 look.outcomes[scope.rollout] = _failed(problem, permanent=True)
-        own = {scope.rollout: look.own(scope) for scope in sound}  # first: what is judged later is no less
+        own = look.own(sound)  # first: what is judged later is no less
         sound = [scope for scope in sound if scope.rollout not in look.outcomes]
         for scope, lines in look.lines(sound, now):
             look.outcomes[scope.rollout] = _counted(scope, lines, own[scope.rollout])
@@ -211,6 +215,7 @@ class _Look:
         self._waited = 0.0
         self._given_up: _AgainError | None = None  # the service said no until the budget was spent
         self._queries = 0  # of the common text
+        self._pausing = Lock()  # own queries wait beside each other, from one budget
         self.outcomes: dict[str, Counted | Failed] = {}
 
     def ask(self, text: str, span: Span) -> list[Line]:
@@ -237,19 +242,22 @@ class _Look:
         return lines
 
     def _pause(self, seconds: float) -> None:
-        self._wait_seconds -= seconds
-        self._waited += seconds
+        with self._pausing:
+            self._wait_seconds -= seconds
+            self._waited += seconds
         self._sleep(seconds)
 
-    def own(self, scope: Scope) -> dict[str, list[Line]]:
-        """The answers of the scope's own queries, by indicator; a failure is noted as the scope's outcome."""
-        answers: dict[str, list[Line]] = {}
-        for indicator in scope.indicators:
-            if indicator.kind is not IndicatorKind.QUERY:
-                continue
+    def own(self, scopes: Sequence[Scope]) -> dict[str, dict[str, list[Line]]]:
+        """The answers of all own queries, by rollout and indicator; a failure is noted as its scope's outcome."""
+        answers: dict[str, dict[str, list[Line]]] = {scope.rollout: {} for scope in scopes}
+        asked = [(scope, one) for scope in scopes for one in scope.indicators if one.kind is IndicatorKind.QUERY]
+        with ThreadPoolExecutor(OWN_AT_ONCE) as threads:
+            waiting = [(*one, threads.submit(self._own, *one)) for one in asked[:1]]
+            wait([answer for _, _, answer in waiting])  # where the service says no to one, the others are not asked
+            waiting += [(*one, threads.submit(self._own, *one)) for one in asked[1:]]
+        for scope, indicator, answer in waiting:
             try:
-                answers[indicator.name] = self.ask(kql.own(scope, indicator), kql.span([scope]))
-                _check_own(indicator, answers[indicator.name])
+                answers[scope.rollout][indicator.name] = answer.result()
             except (_BrokenError, _MisshapenError) as error:
                 self._note([scope], f"indicators.{indicator.name}.query: {error}", permanent=True)
             except _AgainError as error:
@@ -257,6 +265,17 @@ class _Look:
             except _RefusedError as error:
                 self._note([scope], str(error), permanent=error.permanent)
         return answers
+
+    def _own(self, scope: Scope, indicator: Indicator, parts: int = OWN_PARTS) -> list[Line]:
+        """The answer to an own query; of a window whose answer would be cut, from two windows, or more."""
+        try:
+            lines = self.ask(kql.own(scope, indicator), kql.span([scope]))
+        except _CutError:
+            if parts == 1 or scope.until - scope.since < 2 * scope.interval_seconds:
+                raise
+            return [line for half in _in_halves(scope) for line in self._own(half, indicator, parts // 2)]
+        _check_own(indicator, lines)
+        return lines
 
     def lines(self, scopes: Sequence[Scope], now: float) -> Iterator[tuple[Scope, list[Line]]]:
         """Each scope with its lines of the common query; scopes that have none Failed in `outcomes`."""
@@ -296,12 +315,11 @@ class _Look:
 
     def _in_two(self, scope: Scope, now: float) -> list[Line]:
         """The lines of a window that is too long for one answer, as after an outage of the telemetry."""
-        half = (scope.until - scope.since) // scope.interval_seconds // 2 * scope.interval_seconds
-        first = msgspec.structs.replace(scope, until=scope.since + half)
+        first, second = _in_halves(scope)
         [(_, lines)] = self._common([first], kql.counting([first], now), now)
         lines = [line for line in lines if _dated(line)]  # rows from the future are told by both
         known = _first_seen(scope.instances, lines)
-        second = msgspec.structs.replace(scope, since=first.until, instances=known)
+        second = msgspec.structs.replace(second, instances=known)
         [(_, later)] = self._common([second], kql.counting([second], now), now)
         return lines + later
 
@@ -337,6 +355,13 @@ def _failed(detail: str, *, permanent: bool = False, retry_at: float | None = No
 def _halves(group: list[Scope]) -> list[list[Scope]]:
     middle = len(group) // 2
     return [group[middle:], group[:middle]]
+
+
+def _in_halves(scope: Scope) -> tuple[Scope, Scope]:
+    """The scope's window, of two intervals or more, as two."""
+    half = (scope.until - scope.since) // scope.interval_seconds // 2 * scope.interval_seconds
+    middle = scope.since + half
+    return msgspec.structs.replace(scope, until=middle), msgspec.structs.replace(scope, since=middle)
 
 
 def _problem(scope: Scope) -> str | None:

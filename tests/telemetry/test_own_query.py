@@ -1,7 +1,11 @@
 """An indicator may be the team's own KQL: its bad rows are merged, its faults are its rollout's alone."""
 
-import pytest
+import asyncio
 
+import pytest
+from msgspec.structs import replace
+
+from analyzers import app_insights, app_insights_kql
 from analyzers.judge.counts import REST
 from rollouts.observation import Counted, Failed
 
@@ -88,3 +92,40 @@ def test_a_broken_own_query_fails_its_rollout_alone_and_says_which(world, query,
     assert found["r1"].permanent
     assert "indicators.declined.query" in found["r1"].detail
     assert told in found["r1"].detail
+
+
+def test_own_queries_are_asked_beside_each_other(world, monkeypatch):
+    """One after the other, those of a group whose workspace hangs took longer than a function may run."""
+    met, others = asyncio.Barrier(5), world.logs._faulty
+    asked = []
+
+    async def together(text, workspace):
+        if "_roles" in text:
+            asked.append(text)
+            if len(asked) > 1:  # the first goes ahead: where the service says no to it, no other is asked
+                await met.wait()
+        return await others(text, workspace)
+
+    monkeypatch.setattr(world.logs, "_faulty", together)
+    source = app_insights.AppInsights(world.url, lambda: world.credential, read_seconds=10)
+    declined(world, "shop-green", 2)
+    twice = (world.own(DECLINED), replace(world.own(DECLINED), name="refused"))
+    world.source = source
+    found = world.look(*(world.scope(rollout=f"r{n}", indicators=twice) for n in range(3)))
+    assert [[row.bad for row in one.rows.list()] for one in found.values()] == [[(2, 2)]] * 3
+
+
+def test_an_own_answer_that_would_be_cut_is_asked_in_parts_and_wholly_counted(world, monkeypatch):
+    for minute in range(5):
+        for n in range(3):
+            declined(world, "shop-green", 1, 60 * minute + n, OperationName=f"GET /{n}")
+    scope = world.scope(indicators=(world.own(DECLINED),), operations=10)
+    whole = world.rows(scope)
+    assert sum(row.bad[0] for row in whole) == 15
+    monkeypatch.setattr(app_insights_kql, "ROW_LIMIT", 7)
+    assert world.rows(scope) == whole
+    for n in range(9):
+        declined(world, "shop-green", 1, 240 + n, OperationName=f"POST /{n}")
+    found = world.look(world.scope(indicators=(world.own(DECLINED),), operations=0))["r1"]
+    assert isinstance(found, Failed), "one minute of it has too many lines"
+    assert "indicators.declined.query: the answer has 7 lines or more" in found.detail
