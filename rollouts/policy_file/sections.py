@@ -83,7 +83,7 @@ class Section:
         """The value of `key`, else the preset's, else None where it is optional; a stand-in if refused."""
         if key.name not in self.node:
             if key.required and key.name not in self.fallback:
-                self.trouble(key, f"add {key.name}: {key.leaf.example}")
+                self.trouble(key, f"add {key.name}: {self._example(key)}")
                 return key.leaf.read(key.leaf.example)
             return key.leaf.read(self.fallback.get(key.name))
         value = self.node[key.name]
@@ -96,6 +96,11 @@ class Section:
                 advice = flaw.advice if value is not None or key.required else f"{flaw.advice}; or remove the line"
                 self.problems.add((*self.path, key.name, *flaw.at), "nothing" if value is None else got, advice)
             return key.leaf.read(self.fallback.get(key.name, key.leaf.example))
+
+    def _example(self, key: Key[T]) -> object:
+        """What to write: the examples are those of blue, and names that both slots have are refused."""
+        example = key.leaf.example
+        return str(example).replace("blue", "green") if self.path[-1:] == ("green",) else example
 
     def trouble(self, key: Key[object], advice: str, *, got: str | None = None) -> None:
         """A problem of `key` in its relation to others; values that came from the preset say so."""

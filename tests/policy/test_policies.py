@@ -116,3 +116,15 @@ def test_a_service_spoiled_at_random_is_refused_or_resolved(keys: dict[str, obje
         return
     assert parse(tree) == first
     assert msgspec.json.decode(msgspec.json.encode(first), type=type(first)) == first
+
+
+@pytest.mark.parametrize("slot", Slot)
+@pytest.mark.parametrize("key", ["backend", "url", "role_name"])
+def test_the_advice_for_a_slot_names_that_slot(slot: Slot, key: str) -> None:
+    """Typed as it stands, blue's name in green would be the next error: both slots would be one app."""
+    with pytest.raises(PolicyError) as refused:
+        parse(trees.spoiled(f"slots.{slot}.{key}", trees.REMOVED))
+    [problem] = refused.value.problems
+    assert f"add {key}: " in problem
+    assert slot in problem.rpartition("add ")[2]
+    assert slot.other not in problem.rpartition("add ")[2]
