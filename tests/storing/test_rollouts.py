@@ -7,7 +7,8 @@ from rollouts.errors import Conflict, InvariantBroken
 from rollouts.notice import NoticeKind
 from rollouts.observation import Slot
 from rollouts.rollout import Outcome, Phase
-from storing.contract import Put, Store
+from storing import keys
+from storing.contract import ANY, Put, Store
 from storing.records import Records
 from tests.storing.examples import START, Interrupting, decision, next_of, notice, rollout, rows, verdict
 
@@ -270,6 +271,25 @@ def test_a_full_chunk_goes_on_in_another_record(records: Records, monkeypatch: p
         stored = records.save(stored, replace(next_of(stored.value), settled=piece))
     assert len(records.store.scan("s-checkout", "counts-")) > 1
     assert records.counts("checkout", stored.value.id, 1) == whole
+
+
+@pytest.mark.parametrize("stored_minutes", [0, 10])
+def test_counts_that_another_hand_wrote_meanwhile_are_not_overwritten(store: Store, stored_minutes: int) -> None:
+    """An hour that was begun, and one that was not: the look that read it before loses whole."""
+    records, whole = Records(store), rows(START, 20)
+    stored = records.create(decision(rollout()))
+    middle = int(START) + 60 * stored_minutes
+    if stored_minutes:
+        stored = records.save(stored, replace(next_of(stored.value), settled=whole.between(int(START), middle)))
+    hour = keys.chunk(keys.counts(stored.value.id), int(START) // 3600 * 3600, 0)
+    theirs = Put(hour, rows(START, 15).pack(), ANY)
+    late = Records(Interrupting(store, "s-checkout".__eq__, lambda: store.commit("s-checkout", [theirs])))
+    with pytest.raises(Conflict):
+        late.save(stored, replace(next_of(stored.value), settled=whole.between(middle, int(START) + 1200)))
+    assert records.counts("checkout", stored.value.id, 1) == rows(START, 15)
+    newest = records.newest("checkout")
+    assert newest is not None
+    assert newest.etag == stored.etag
 
 
 def test_the_same_hours_of_past_days_are_stored_once(records: Records) -> None:
