@@ -85,12 +85,13 @@ def _cubic_root(requests: tuple[Floats, Floats], rates: tuple[Floats, Floats], a
     c2 = -weight * (p_c - a + rho) - n_b * (p_b * rho * rho + rho * (1 - 2 * a))
     c1 = weight * (p_c - a) + n_b * (p_b * rho * (1 - 2 * a) - a + a * a)
     c0 = n_b * p_b * a * (1 - a)
-    b, c, d = c2 / c3, c1 / c3, c0 / c3
-    q = np.maximum((b * b - 3 * c) / 9, 0.0)
-    r = (2 * b * b * b - 9 * b * c + 27 * d) / 54
+    third, c, d = c2 / (3 * c3), c1 / c3, c0 / c3
+    square = third * third
+    q = np.maximum(square - c / 3, 0.0)
+    r = third * (square - c / 2) + d / 2
     root_q = np.sqrt(q)
     theta = np.arccos(within(r / (q * root_q), -1.0, 1.0))
-    root: Floats = -2 * root_q * np.cos((theta - 2 * np.pi) / 3) - b / 3
+    root: Floats = -2 * root_q * np.cos((theta - 2 * np.pi) / 3) - third
     return root
 
 

@@ -105,7 +105,7 @@ def over_coin_flips(minutes, strength, *, unruly, recent):
     (f_1, n_1), (f_2, n_2) = minutes[-2:]
     f_1, f_2, share = f_1 / good, f_2 / good, mpf(n_1) / (n_1 + n_2)
     shape = 2 * level / (1 - level) / strength
-    any_split = unruly / (f_1 + f_2 + 1)
+    any_split = unruly * split(f_1, f_2, 2 * share, 2 * (1 - share))
     bursts = (1 - unruly) * split(f_1, f_2, shape * share, shape * (1 - share)) + any_split
     return bursts / ((1 - unruly) * flips(f_1, f_2, share) + any_split)
 
