@@ -310,6 +310,42 @@ def test_a_retag_of_a_rolled_back_version_starts_nothing(begun):
     assert len(simulation.world.records.rollouts("checkout", 10)) == 2
 
 
+def test_the_event_of_a_rollout_that_has_ended_told_once_more_is_no_incident(begun):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    simulation.announce("1.1", slot=Slot.GREEN)
+    assert len(simulation.world.records.rollouts("checkout", 10)) == 1
+    assert simulation.world.records.incidents(10) == []
+
+
+def test_a_version_that_was_live_before_we_came_starts_only_on_a_retry(begun):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    simulation.announce("1.0", slot=Slot.BLUE)
+    [incident] = simulation.world.records.incidents(10)
+    assert "version 1.0 was seen before (live)" in incident.detail
+    assert simulation.rollout.version == "1.1"
+    simulation.announce("1.0", slot=Slot.BLUE, retry=True)
+    assert simulation.rollout.version == "1.0"
+
+
+def test_a_version_on_its_way_that_another_deployment_announces_goes_on(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.announce("1.1", slot=Slot.GREEN, deployment="run-again")
+    ends(simulation, Outcome.PROMOTED)
+    assert len(simulation.world.records.rollouts("checkout", 10)) == 1
+
+
+def test_what_is_announced_for_the_baseline_of_a_rollout_ends_nothing(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.announce("1.2", slot=Slot.BLUE)
+    [incident] = simulation.world.records.incidents(10)
+    assert f"1.2 was announced for blue, the baseline of {simulation.rollout.id}" in incident.detail
+    ends(simulation, Outcome.PROMOTED)
+
+
 def test_an_unannounced_version_starts_by_itself_but_not_what_stood_there_at_first_sight(begun, tmp_path):
     simulation = begun()
     ends(simulation, Outcome.PROMOTED)
@@ -321,6 +357,30 @@ def test_an_unannounced_version_starts_by_itself_but_not_what_stood_there_at_fir
     simulation.run(LONG, simulation.closed)
     assert simulation.rollout.outcome is Outcome.PROMOTED
     assert simulation.marker.live is Slot.BLUE
+
+
+def test_what_was_deployed_to_the_live_slot_is_no_news_when_people_have_moved_on(policy, tmp_path):
+    simulation = Simulation(policy, seed=7, folder=tmp_path)
+    simulation.run(25)
+    simulation.deploy(Slot.BLUE, "1.3")
+    simulation.run(10)
+    simulation.pool.set(Weights.of(Slot.GREEN, 100))
+    simulation.marker.live = Slot.GREEN
+    simulation.run(20)
+    assert simulation.rollout is None
+
+
+@pytest.mark.parametrize("next_version", [None, "1.2"])
+def test_a_service_that_begins_with_an_announcement_knows_both_its_versions(policy, tmp_path, next_version):
+    """No look came before it: what was live then is no news on the idle slot, and what comes there afterwards is."""
+    simulation = Simulation(policy, seed=7, folder=tmp_path)
+    simulation.deploy(Slot.GREEN, "1.1")
+    simulation.announce("1.1", slot=Slot.GREEN)
+    simulation.run(LONG, lambda: simulation.rollout.closed)
+    if next_version is not None:
+        simulation.deploy(Slot.BLUE, next_version)
+    simulation.run(20)
+    assert simulation.rollout.version == (next_version or "1.1")
 
 
 def test_a_refused_rollback_is_told_as_not_carried_out_and_done_later(begun):
