@@ -282,13 +282,17 @@ def _wilson(bad: int, requests: int) -> tuple[float, float]:
 
 
 def _needed(look: Look, number: int, safe: Finding) -> tuple[int, int] | None:
-    """(canary requests, seconds) until SAFE, were the rates and the traffic of this step to go on."""
+    """(canary requests, seconds) until SAFE, were the rates and the traffic of this step to go on.
+
+    Where a baseline instance must be left out, they are those without it.
+    """
     if not look.settled.intervals:
         return None
     held = safe.evidence if safe.without_worst is None else safe.without_worst
     if held >= look.safe_limit:
         return 0, 0
-    one, tolerance = look.only(look.step_settled, number)
+    seen = look.step_settled if safe.instance is None else look.settled_without((safe.instance,))
+    one, tolerance = look.only(seen, number)
     bad_c, canary, bad_b, baseline = (float(part.mean()) for part in reduced(one))
     if canary <= 0 or baseline <= 0:
         return None

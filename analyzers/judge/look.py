@@ -317,13 +317,17 @@ class Look:
         names = self.tally.serving(self.settled, Role.BASELINE)
         if len(names) < INSTANCES_MIN:
             return found
-        bad, requests = self.tally.summed(self.settled, Role.BASELINE, Grouping("instance", names))
-        left = streams._replace(baseline_bad=streams.baseline_bad - bad, baseline=streams.baseline - requests)
-        without = np.minimum(safe(left, self.tolerance)[..., -1], evidence[:, None])
+        without = np.minimum(safe(self.settled_without(names), self.tolerance)[..., -1], evidence[:, None])
         return [
             one._replace(without_worst=float(row.min()), instance=names[int(np.argmin(row))])
             for one, row in zip(found, without, strict=True)
         ]
+
+    def settled_without(self, names: tuple[str, ...]) -> Streams:
+        """`step_settled` without each of these baseline instances, shape (indicators, names, intervals)."""
+        bad, requests = self.tally.summed(self.settled, Role.BASELINE, Grouping("instance", names))
+        whole = self.step_settled
+        return whole._replace(baseline_bad=whole.baseline_bad - bad, baseline=whole.baseline - requests)
 
     def _below_ceilings(self, streams: Streams) -> Floats:
         """Evidence that the canary is below its absolute limit; infinite where there is none."""
