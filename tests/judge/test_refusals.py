@@ -19,7 +19,10 @@ GOOD = counts(minutes=5, history=3)
         ({"beta": float("nan")}, "beta is nan"),
         ({"beta": -0.1}, "beta is -0.1"),
         ({"horizon": 0}, "horizon is 0"),
+        ({"horizon": 2.5}, "horizon is 2.5, must be a whole number"),
+        ({"horizon": True}, "horizon is True"),
         ({"stale_seconds": 0}, "stale_seconds is 0"),
+        ({"stale_seconds": float("nan")}, "stale_seconds is nan"),
     ],
 )
 def test_settings_that_promise_nothing_are_refused(settings, says):
@@ -55,6 +58,7 @@ def test_tolerances_that_allow_everything_or_nothing_are_refused(tolerance, says
         ({"segments": (Segment(start=BEGIN, end=None, share=0, step=0),)}, r"segments\[0\]: share is 0"),
         ({"segments": (Segment(start=BEGIN, end=None, share=101, step=0),)}, r"segments\[0\]: share is 101"),
         ({"segments": (Segment(start=BEGIN + 1, end=None, share=9, step=0),)}, r"segments\[0\].*multiples of"),
+        ({"segments": (Segment(start=BEGIN, end=BEGIN + 30, share=9, step=0),)}, r"segments\[0\].*multiples of"),
         ({"segments": (Segment(start=BEGIN, end=BEGIN - 60, share=9, step=0),)}, r"segments\[0\]: ends at"),
         ({"segments": (Segment(start=0, end=None, share=9, step=0),)}, r"segments\[0\]: more than 200000 intervals"),
         (
@@ -107,6 +111,10 @@ def changed(array, where, value):
         ((TWO, changed(TWO, (1, 2), 11), TWO, TWO), "canary, rollout 1, minute 3: 11 bad of 10 requests"),
         ((TWO, TWO, TWO, changed(TWO, (0, 0), 12)), "baseline, rollout 0, minute 1: 12 bad of 10"),
         ((changed(TWO, (0, 1), -1), TWO, TWO, TWO), "canary requests, rollout 0, minute 2: .*-1.0"),
+        (
+            (changed(TWO, (0, 1), 2.0**53), TWO, TWO, TWO),
+            "canary requests, rollout 0, minute 2: .*must be a whole number",
+        ),
         ((TWO, changed(TWO, (0, 1), np.nan), TWO, TWO), "canary bad, rollout 0, minute 2: .*nan"),
         ((TWO, changed(TWO, (0, 1), 0.5), TWO, TWO), "canary bad, rollout 0, minute 2: .*0.5"),
         ((TWO, TWO, TWO[:, :2], TWO), r"baseline requests: shape \(2, 2\), must be \(2, 3\)"),
@@ -129,12 +137,26 @@ def test_arrays_that_cannot_be_are_refused_with_rollout_and_minute(arrays, says)
         ({"indicators": 0}, "indicators is 0"),
         ({"horizon": 0}, "horizon is 0"),
         ({"horizon": 2.5}, "horizon is 2.5"),
+        ({"indicators": True}, "indicators is True"),
+        ({"indicators": 1.5}, "indicators is 1.5"),
         ({"history": (TWO[:1], TWO[:1])}, r"history requests: shape \(1, 3\)"),
         ({"history": (TWO, TWO + 1)}, "history, rollout 0, minute 1: 11 bad of 10"),
         ({"canary_instances": (TWO, TWO)}, "canary_instances requests: 2 dimensions, must have 3"),
         (
             {"baseline_instances": (np.full((2, 2, 3), 6), np.full((2, 2, 3), 5))},
             "baseline_instances requests, rollout 0, minute 1: the instances sum to 12, the total is 10",
+        ),
+        (
+            {"canary_instances": (np.full((2, 2, 3), 5), np.full((2, 2, 3), 4))},
+            "canary_instances bad, rollout 0, minute 1: the instances sum to 8, the total is 10",
+        ),
+        (
+            {"canary_instances": (np.full((2, 2, 4), 5), np.full((2, 2, 4), 5))},
+            r"canary_instances requests: shape \(2, 2, 4\), must be \(2, instances, 3\)",
+        ),
+        (
+            {"canary_instances": (np.array([[[4], [6]]] * 2) + 0 * np.ones(3), np.full((2, 2, 3), 5))},
+            "canary_instances, rollout 0, instance 0, minute 1: 5 bad of 4 requests",
         ),
     ],
 )
@@ -147,3 +169,12 @@ def test_no_minutes_are_no_crossings():
     none = np.zeros((3, 0))
     harm, safe = first_crossings(none, none, none, none, **ASKED)
     assert harm.tolist() == safe.tolist() == [0, 0, 0]
+
+
+def test_all_and_nothing_are_legal():
+    """Every request bad, none at all, a tolerance of nothing: numbers, not errors."""
+    nothing = np.zeros((2, 3))
+    for bad in (TWO, nothing):
+        for requests in (TWO, nothing):
+            harm, safe = first_crossings(requests, np.minimum(bad, requests), TWO, bad, **{**ASKED, "points": 0})
+            assert harm.shape == safe.shape == (2,)
