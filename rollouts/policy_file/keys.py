@@ -160,7 +160,7 @@ SERVICE_LEAVES: Final = (
 )
 SERVICE_SECTIONS: Final = {
     "slots": "The two function apps behind the pool: blue and green.",
-    "indicators": "What is compared; replaces the preset's of the same name, and `off` removes it.",
+    "indicators": "What is compared; keys replace those of the preset's indicator of the same name, `off` removes it.",
     "gate": "What must hold before any traffic.",
     "limits": "How long the bounded holds may last, and what then.",
     "expert": "Numbers that rarely need another value.",
@@ -168,7 +168,9 @@ SERVICE_SECTIONS: Final = {
 
 # services.<name>.slots.<slot>
 BACKEND: Final = Key("backend", _BACKEND, "Name of this slot's backend, the pool's member.", True)
-URL: Final = Key("url", leaves.url(), "Base URL of the function app.", True)
+URL: Final = Key(
+    "url", leaves.url(example="https://checkout-blue.azurewebsites.net"), "Base URL of the function app.", True
+)
 ROLE_NAME: Final = Key(
     "role_name",
     leaves.text(r"\S(?:[^\r\n]{0,98}\S)?", what="AppRoleName of this slot's requests", example="checkout-blue"),
@@ -241,7 +243,11 @@ GATE_DEADLINE: Final = Key(
     "Then the version is rejected; traffic never moved.",
 )
 VIA: Final = Key("via", leaves.choice("direct", "gateway"), "Probe the apps themselves, or through the preview route.")
-GATEWAY_URL: Final = Key("gateway_url", optional(leaves.url()), "The preview route's URL, for via: gateway.")
+GATEWAY_URL: Final = Key(
+    "gateway_url",
+    optional(leaves.url(example="https://checkout-gateway.azure-api.net/checkout")),
+    "The service's base URL at the gateway, where the preview route is; for via: gateway.",
+)
 TIMEOUT: Final = Key("timeout", leaves.milliseconds("100ms", "30s", example="5s"), "Longest wait for one probe.")
 GATE_LEAVES: Final = (PATH, SUCCESSES, GATE_DEADLINE, VIA, GATEWAY_URL, TIMEOUT)
 WARM_UP_PATH: Final = Key("path", leaves.route(), "Path that is called before any traffic.", True)

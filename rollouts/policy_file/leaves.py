@@ -307,20 +307,19 @@ def query() -> Leaf[str]:
     return Leaf(read=read, schema=schema, example="AppRequests | where ...")
 
 
-def url() -> Leaf[str]:
-    """The base URL of an app, without query, user or trailing slash; plain http on loopback only."""
-    example = "https://checkout-blue.azurewebsites.net"
+def url(*, example: str) -> Leaf[str]:
+    """A base URL, without query, user or trailing slash; plain http on loopback only."""
 
     def read(value: object) -> str:
         if not isinstance(value, str) or len(value) > MAX_TEXT_CHARACTERS or re.search(r"[\s\\]", value):
-            raise Unfit(f"write the app's base URL, such as {example}")
+            raise Unfit(f"write the base URL, such as {example}")
         try:
             parts = urlsplit(value)
             host, _port = parts.hostname, parts.port
         except ValueError as error:
-            raise Unfit(f"write the app's base URL, such as {example}") from error
+            raise Unfit(f"write the base URL, such as {example}") from error
         if parts.scheme not in {"http", "https"} or not host or not re.fullmatch(r"[A-Za-z0-9.:-]+", host):
-            raise Unfit(f"write the app's base URL, such as {example}")
+            raise Unfit(f"write the base URL, such as {example}")
         if parts.query or parts.fragment or parts.username is not None or "@" in parts.netloc:
             raise Unfit("write it without user, query and fragment: keys belong into app settings")
         if parts.scheme == "http" and not is_loopback(value):

@@ -272,8 +272,12 @@ def _tolerance(one: Section, indicator: Indicator) -> None:
             "write what is tolerable, such as points: 0.5 and ratio: 1.25"
         )
         one.problems.add(one.path, got, advice)
-    if indicator.points == 0 and indicator.ratio < 1:
-        advice = "this asks the canary to be better than the baseline: write ratio: 1 or more, or points above 0"
+    if 0 < indicator.ratio < 1 or indicator.points == indicator.ratio == 0:
+        # 0.25, meant as "a quarter more", would roll back an equal canary as soon as both fail a little.
+        advice = (
+            "this asks the canary to be better than a baseline that fails more: "
+            "write ratio: 1 or more (1.25 = a quarter more), or 0 beside points above 0 for a fixed limit"
+        )
         one.problems.add(one.path, got, advice)
 
 
