@@ -17,7 +17,9 @@ Integers = NDArray[np.int64]
 
 # The correlations that are thought possible beside none at all (coin flips), and how likely beforehand: each as
 # likely as the others up to LIKELY (as if 67 requests told as much as any number of them), then less with the square.
-CORRELATIONS: Floats = 8e-5 * 2.9 ** np.arange(8.0)
+# Minutes are asked for every other one: the likelihood is smooth.
+CORRELATIONS: Floats = 1e-4 * 2.0 ** np.arange(11.0)
+ASKED = CORRELATIONS[::2]
 COIN_FLIPS, LIKELY = 0.5, 0.015
 # That what shows on the baseline are failures in clusters, which weigh on the canary as much, not requests that are
 # alike, which weigh on each slot by its size.
@@ -29,7 +31,7 @@ UNRULY = 1 / 40
 PAIR = 2 / 3
 # Too much correlation costs time, too little the promise: this quantile of the posterior is believed. It and the
 # prior were chosen together, on errors at the boundary and minutes to rollback (benchmarks/judge_power.py).
-BELIEVED = 0.84
+BELIEVED = 0.83
 # The level around which intervals vary is that of so many, with half a bad request beforehand.
 RECENT, PRIOR_BAD = 20, 0.5
 # Two sizes of interval tell clusters from requests that are alike when one is this much larger.
@@ -140,14 +142,14 @@ def correlation(
         baseline_bad = np.concatenate((history_bad, baseline_bad), -1)
         baseline = np.concatenate((history, baseline), -1)
     looks = _renewals(intervals)
-    alike = CORRELATIONS.reshape((-1,) + (1,) * canary.ndim)
+    alike = ASKED.reshape((-1,) + (1,) * canary.ndim)
     others_c, others_b = _others(canary), _others(baseline)[..., past:]
     clusters = alike * (np.maximum(others_b, 1) / np.maximum(others_c, 1))[..., 1:]
     either = np.concatenate((np.broadcast_to(alike, clusters.shape), clusters))
     told = _before(Pairs.of(baseline_bad, baseline).over_coin_flips(alike), looks + past)
     own = _before(Pairs.of(canary_bad, canary).over_coin_flips(either), looks)
-    posterior = _log_prior(canary.ndim) + np.concatenate((told, told)) + own
-    found = _believed(posterior, others_c[..., looks], others_b[..., looks])
+    posterior = _with_those_between(told + own) + _log_prior(canary.ndim)
+    found = _believed(posterior.reshape(-1, *own.shape[2:]), others_c[..., looks], others_b[..., looks])
     spans = np.diff([*looks.tolist(), intervals])
     return Correlation(*(np.repeat(one, spans, axis=-1) for one in found))
 
@@ -187,21 +189,36 @@ def _others(requests: Floats) -> Floats:
 
 
 def _log_prior(dimensions: int) -> Floats:
-    """Of coin flips and of each of CORRELATIONS, as requests that are alike and then as clusters."""
+    """Of coin flips and of each of CORRELATIONS, shape (2, 1 + correlations, ...): alike, and as clusters."""
     likely = np.minimum(1, (LIKELY / CORRELATIONS) ** 2)
     prior = np.concatenate(([COIN_FLIPS], (1 - COIN_FLIPS) * likely / likely.sum()))
-    logs: Floats = np.log(np.concatenate(((1 - CLUSTERED) * prior, CLUSTERED * prior)))
-    return logs.reshape((-1,) + (1,) * dimensions)
+    logs: Floats = np.log(np.stack(((1 - CLUSTERED) * prior, CLUSTERED * prior)))
+    return logs.reshape(logs.shape + (1,) * dimensions)
 
 
 def _before(told: Floats, looks: Integers) -> Floats:
-    """What pairs that ended before each look tell together; ahead of each len(CORRELATIONS) of them coin flips, 0."""
-    kinds = told.shape[0] // len(CORRELATIONS)
-    sums = np.zeros((kinds, len(CORRELATIONS) + 1, *told.shape[1:-1], len(looks)))
+    """What pairs that ended before each look tell together, shape (kinds, 1 + asked, ..., looks); of coin flips 0."""
+    kinds = told.shape[0] // len(ASKED)
+    sums = np.zeros((kinds, 1 + len(ASKED), *told.shape[1:-1], len(looks)))
     some = looks > 1  # of two intervals before a look, one pair has ended
     pairs = told.cumsum(axis=-1)[..., looks[some] - 2]
-    sums[:, 1:, ..., some] = PAIR * pairs.reshape(kinds, len(CORRELATIONS), *pairs.shape[1:])
-    return sums.reshape(-1, *sums.shape[2:])
+    sums[:, 1:, ..., some] = PAIR * pairs.reshape(kinds, len(ASKED), *pairs.shape[1:])
+    return sums
+
+
+def _with_those_between(asked: Floats) -> Floats:
+    """From the log likelihood of coin flips and of ASKED (axis 1), that of all CORRELATIONS.
+
+    Those between lie on the cubic through four (as the first of them, coin flips), the last on a parabola.
+
+    >>> _with_those_between(np.array([[0.0, 1.0, 4.0, 9.0, 16.0]])).tolist()
+    [[0.0, 1.0, 2.25, 4.0, 6.25, 9.0, 12.25, 16.0]]
+    """
+    whole = np.empty((len(asked), 2 * asked.shape[1] - 2, *asked.shape[2:]))
+    whole[:, 0], whole[:, 1::2] = asked[:, 0], asked[:, 1:]
+    whole[:, 2:-2:2] = (9 * (asked[:, 1:-2] + asked[:, 2:-1]) - asked[:, :-3] - asked[:, 3:]) / 16
+    whole[:, -2] = (6 * asked[:, -2] + 3 * asked[:, -1] - asked[:, -3]) / 8
+    return whole
 
 
 def _renewals(intervals: int) -> Integers:

@@ -130,15 +130,32 @@ def others(minutes):
 
 
 def effects(canary, baseline, strengths, *, prior, clustered, part, power, **rule):
-    """What the design effects of (canary, baseline) are believed to be beyond 1 before the last of their minutes."""
+    """What the design effects of (canary, baseline) are believed to be beyond 1 before the last of their minutes.
+
+    Minutes tell of every other strength; the others lie on the polynomial through their four neighbours.
+    """
     on_canary, on_baseline = [], []
-    for strength, weight in zip([mpf(0), *strengths], prior, strict=True):
-        for clusters in (False, True):
-            likely = weight * (clustered if clusters else 1 - clustered)
-            for end in range(2, len(canary)) if strength else ():
+    for clusters in (False, True):
+        told = [mpf(0)]
+        for strength in strengths[::2]:
+            likely = mpf(1)
+            for end in range(2, len(canary)):
                 sizes = others(baseline[:end]) / others(canary[:end]) if clusters else 1
                 likely *= over_coin_flips(canary[:end], strength * sizes, **rule) ** power
                 likely *= over_coin_flips(baseline[:end], strength, **rule) ** power
+            told.append(mp.log(likely))
+        for number, (strength, weight) in enumerate(zip([mpf(0), *strengths], prior, strict=True)):
+            place, between = divmod(number + 1, 2) if number else (0, 0)
+            log = polynomial(told[place - 1 : place + 3], mpf("1.5")) if between else told[place]
+            likely = weight * (clustered if clusters else 1 - clustered) * mp.exp(log)
             on_canary.append((strength * others(baseline if clusters else canary), likely))
             on_baseline.append((strength * others(baseline), likely))
     return quantile(on_canary, part), quantile(on_baseline, part)
+
+
+def polynomial(values, at):
+    """Lagrange's, through (0, values[0]), (1, values[1]) and so on."""
+    return sum(
+        value * mp.fprod((at - other) / mpf(number - other) for other in range(len(values)) if other != number)
+        for number, value in enumerate(values)
+    )

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from analyzers.judge.dispersion import (
+    ASKED,
     BELIEVED,
-    CORRELATIONS,
     REVISIONS,
     Correlation,
     Pairs,
@@ -142,7 +142,7 @@ def test_bursts_weigh_on_the_larger_slot(k):
 def test_minutes_without_requests_are_no_pairs():
     """Neither the pair before a gap nor the one after it tells anything; the others tell what they would."""
     bad, requests = minutes(0.005, 200, 15, rollouts=20)
-    possible = CORRELATIONS[:, None, None]
+    possible = ASKED[:, None, None]
     whole = Pairs.of(bad, requests).over_coin_flips(possible)
     bad[:, 14] = requests[:, 14] = 0
     gap = Pairs.of(bad, requests).over_coin_flips(possible)
@@ -151,7 +151,7 @@ def test_minutes_without_requests_are_no_pairs():
 
 
 def test_coin_flips_are_the_likelier_the_more_calm_minutes_there_are():
-    told = Pairs.of(*minutes(0.005, None, 30)).over_coin_flips(CORRELATIONS[:, None, None])
+    told = Pairs.of(*minutes(0.005, None, 30)).over_coin_flips(ASKED[:, None, None])
     assert (told.mean(axis=1).max(axis=-1) < 0).all()
 
 
