@@ -6,6 +6,7 @@ from controller import requests
 from controller.tick import tick
 from lab.simulation import Simulation
 from rollouts.command import Command, CommandKind
+from rollouts.errors import Refused
 from rollouts.limits import LATE_WRITE_SECONDS
 from rollouts.observation import Slot, Weights
 from rollouts.rollout import Outcome, Phase
@@ -52,6 +53,30 @@ def test_the_end_waits_for_a_late_write_only_where_one_may_come(begun):
     requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
     tick(simulation.world, ["checkout"])
     assert simulation.rollout.closed, simulation.rollout.reason
+
+
+@pytest.mark.parametrize("ticks", [1, requests.ACT_ATTEMPTS])
+def test_a_person_does_not_lose_to_ticks_that_write_in_between_unless_they_never_end(begun, monkeypatch, ticks):
+    simulation = begun()
+    simulation.run(60, lambda: simulation.rollout.phase is Phase.STEP)
+    save, between = simulation.world.records.save, [None] * ticks
+
+    def after_a_tick(stored, decision):
+        if between:
+            between.pop()
+            with monkeypatch.context() as own:
+                own.setattr(simulation.world.records, "save", save)
+                simulation.step()
+        return save(stored, decision)
+
+    monkeypatch.setattr(simulation.world.records, "save", after_a_tick)
+    abort = Command(kind=CommandKind.ABORT, actor="ada")
+    if ticks == requests.ACT_ATTEMPTS:
+        with pytest.raises(Refused, match="abort came between other writes 10 times: nothing was changed, ask again"):
+            requests.act(simulation.world, "checkout", abort)
+        assert simulation.rollout.outcome is None
+    else:
+        assert requests.act(simulation.world, "checkout", abort).rollout.outcome is Outcome.ABORTED
 
 
 def test_target_is_not_given_while_a_late_write_may_bring_traffic_to_it(begun):

@@ -8,7 +8,7 @@ from lab.simulation import Behaviour, Simulation
 from rollouts.command import Command, CommandKind
 from rollouts.errors import Misconfigured, Refused
 from rollouts.observation import Slot, Weights
-from rollouts.rollout import HoldReason, Outcome, Phase
+from rollouts.rollout import Announcement, HoldReason, Outcome, Phase
 
 SITES = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg/providers/Microsoft.Web/sites"
 BAD = Behaviour(late_failures=0.11)
@@ -669,6 +669,31 @@ def test_preempt_brings_the_share_to_0_before_the_lease(begun):
     assert found.slot is Slot.GREEN
     assert simulation.pool.weights == Weights.of(Slot.BLUE, 100)
     assert simulation.rollout.outcome is Outcome.ABORTED
+
+
+def test_preempt_gives_no_lease_while_its_share_0_is_not_read_back(begun):
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.shares == (10,))
+    simulation.pool.refuse_until = simulation.now + 60
+    with pytest.raises(requests.Refused, match="is decided, but its share 0 is not read back yet"):
+        requests.target(simulation.world, "checkout", requests.Who(actor="hotfix"), preempt=True)
+    assert simulation.rollout.outcome is Outcome.ABORTED
+    assert simulation.world.records.lease("checkout") is None
+
+
+@pytest.mark.parametrize("seconds", [0.0, -5.0, 86401.0, float("nan")])
+def test_a_lease_lasts_at_most_a_day(begun, seconds):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    with pytest.raises(requests.Refused, match="give a number above 0 and at most 86400"):
+        requests.target(simulation.world, "checkout", requests.Who(actor="run 7"), seconds=seconds)
+
+
+def test_what_a_person_starts_needs_no_word_of_a_retry(begun):
+    simulation = begun(BAD)
+    ends(simulation, Outcome.ROLLED_BACK)
+    told = Announcement(service="checkout", slot=None, version="1.1", deployment_id="again", by="person:ada")
+    assert requests.start(simulation.world, told).deployment_id == "again"
 
 
 def test_ask_first_holds_instead_of_rolling_back(begun, policy):

@@ -273,6 +273,24 @@ def test_a_full_chunk_goes_on_in_another_record(records: Records, monkeypatch: p
     assert records.counts("checkout", stored.value.id, 1) == whole
 
 
+def test_a_chunk_in_parts_fills_its_newest_part(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = records.create(decision(rollout()))
+    whole = rows(START, 30, instances=4)
+    monkeypatch.setattr("storing.series.MAX_BODY_BYTES", len(whole.pack()) // 2)
+    for start in range(30):
+        piece = whole.between(int(START) + start * 60, int(START) + (start + 1) * 60)
+        stored = records.save(stored, replace(next_of(stored.value), settled=piece))
+    parts = len(records.store.scan("s-checkout", "counts-"))
+    assert 1 < parts <= 15, "two pieces or more in each; not one record for each that the first has no room for"
+    assert records.counts("checkout", stored.value.id, 1) == whole
+
+
+def test_more_than_one_transaction_can_hold_is_our_bug(records: Records) -> None:
+    stored = records.create(decision(rollout()))
+    with pytest.raises(InvariantBroken, match="62 chunks of counts settled at once, 60 are the most"):
+        records.save(stored, replace(next_of(stored.value), settled=rows(START, 61 * 60)))
+
+
 @pytest.mark.parametrize("stored_minutes", [0, 10])
 def test_counts_that_another_hand_wrote_meanwhile_are_not_overwritten(store: Store, stored_minutes: int) -> None:
     """An hour that was begun, and one that was not: the look that read it before loses whole."""
