@@ -1,5 +1,6 @@
 """`canary check`: is a policy file right? Every problem in one pass, nothing is asked of any server."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +14,19 @@ from rollouts.errors import PolicyError
 from rollouts.policy import Policy, ServicePolicy
 from rollouts.policy_file.leaves import duration_text
 
+WHOLE_FILE = "the file"  # as the reader calls what has no path in it
+
 
 def read_policy(file: str) -> tuple[str, Policy]:
     """The file's text and what it means; PolicyError with every problem, BadInput when it cannot be read."""
+    try:
+        return _read(file)
+    except PolicyError as error:  # which file, where a command reads several
+        problems = [re.sub(f"^{WHOLE_FILE}", lambda _: file, problem) for problem in error.problems]
+        raise PolicyError(problems) from error
+
+
+def _read(file: str) -> tuple[str, Policy]:
     path = Path(file)
     try:
         with path.open("rb") as stream:
@@ -26,7 +37,9 @@ def read_policy(file: str) -> tuple[str, Policy]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if len(data) <= MAX_BYTES:
-            raise PolicyError([f"the file: got a byte that is not UTF-8 at {error.start}: save it as UTF-8"]) from error
+            raise PolicyError(
+                [f"{WHOLE_FILE}: got a byte that is not UTF-8 at {error.start}: save it as UTF-8"]
+            ) from error
         text = data.decode("utf-8", "replace")  # cut in the middle of a sign; `load` refuses the length
     return text, load(text)
 

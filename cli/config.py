@@ -39,7 +39,10 @@ def show(url: Url = None, as_json: AsJson = False) -> None:
     if as_json:
         screen.result(answer)
         return
-    who = f" by {answer['actor']}" if answer.get("actor") else ""
-    at = f" at {moment(answer['pushed_at'])}" if answer.get("pushed_at") else ""
-    screen.aside(f"version {answer.get('version')}, {answer.get('source')}{who}{at}")
+    if answer.get("version") is None:
+        for problem in answer.get("refused") or ["none was pushed"]:
+            screen.aside(f"packaged with the function app; {problem}")
+    else:
+        who = f" by {answer['actor']}" if answer.get("actor") else ""
+        screen.aside(f"version {answer['version']}, pushed{who} at {moment(answer.get('pushed_at'))}")
     screen.raw(str(answer.get("yaml", "")))

@@ -106,7 +106,10 @@ def _indicators(heading: Sequence[str], file: str) -> tuple[str, ...]:
             raise BadInput(f"{file}, row 1: column {heading.index(name) + 1} has no name")
     missing = [name for name in FIXED if name not in heading]
     if missing:
-        raise BadInput(f"{file}, row 1: got {','.join(heading)[:200]}: column {missing[0]!r} is missing")
+        raise BadInput(
+            f"{file}, row 1: got {','.join(heading)[:200]}: column {missing[0]!r} is missing: write {','.join(FIXED)}"
+            " and the indicators' names, with commas between"
+        )
     indicators = tuple(name for name in heading if name not in FIXED)
     if not indicators:
         raise BadInput(f"{file}, row 1: no column of bad requests: add one named as an indicator, such as failures")
@@ -120,7 +123,7 @@ def _line(number: int, cells: Sequence[str], heading: Sequence[str], file: str) 
     named = dict(zip(heading, cells, strict=True))
     slot = named["slot"]
     if slot not in tuple(Role):
-        raise BadInput(f"{where}: slot is {slot[:50]!r}, must be canary or baseline")
+        raise BadInput(f"{where}: slot is {slot[:50]!r}, must be canary (the new version's) or baseline")
     minute = _whole(where, "minute", named["minute"], signed=True)
     requests = _whole(where, "requests", named["requests"])
     bad = tuple(_whole(where, name, value) for name, value in named.items() if name not in FIXED)

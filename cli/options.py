@@ -31,8 +31,17 @@ def rollout_id(value: str | None) -> str | None:
 
 def duration(value: str) -> str:
     """A duration in the words of canary.yaml; kept as text, `seconds` converts it."""
+    return _within(value, "0s", "30d")
+
+
+def lease_time(value: str) -> str:
+    """What the function app accepts as the length of a lease."""
+    return _within(value, "1s", "24h")
+
+
+def _within(value: str, low: str, high: str) -> str:
     try:
-        leaves.seconds("0s", "30d", example="30m").read(value)
+        leaves.seconds(low, high, example="30m").read(value)
     except leaves.Unfit as unfit:
         raise typer.BadParameter(f"got {leaves.shown(value)}: {unfit}") from unfit
     return value

@@ -70,7 +70,10 @@ class Remote:
                 allow_redirects=False,
             )
         except requests.exceptions.SSLError as error:
-            raise Unavailable(f"{self._base}: its certificate is not trusted: {_reason(error)}") from error
+            raise Unavailable(
+                f"{self._base}: its certificate is not trusted: is {URL_SETTING} right? A certificate of your own"
+                " network: name its file in REQUESTS_CA_BUNDLE"
+            ) from error
         except requests.exceptions.Timeout as error:
             raise Unavailable(f"{self._base} does not answer in {ANSWER_SECONDS:g} s: try again") from error
         except requests.exceptions.RequestException as error:
@@ -101,7 +104,9 @@ class Remote:
             case 404 if said:
                 raise NotFound(said)
             case 404:
-                raise BadInput(f"{self._base} has no such address: is {URL_SETTING} the function app's, with /api?")
+                raise BadInput(
+                    f"{self._base} is no address of Flex Canary (404): is {URL_SETTING} https://<app>.azurewebsites.net?"
+                )
             case 409:
                 raise Refused(_with_owner(said or "refused without a reason", answer))
             case 429 | 503:

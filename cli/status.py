@@ -164,13 +164,16 @@ def _services(screen: Screen, services: list[Answer]) -> None:
                 one.get("version"),
                 one.get("phase"),
                 share_of(one),
-                one.get("hold"),
+                one.get("hold") or ("paused" if one.get("paused") else None),
                 f"{lease.get('owner')} on {lease.get('slot')} until {moment(lease.get('expires_at'))}"
                 if lease
                 else None,
             )
         )
     screen.table(("service", "mode", "live", "rollout", "version", "phase", "share", "hold", "lease"), rows)
+    for one in services:
+        if why := one.get("live_unknown"):
+            screen.line(f"{one.get('service')}: which slot is live is unknown: {why}", style="yellow")
 
 
 def _incidents(screen: Screen, incidents: list[Answer]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.ending import StillWaiting, ends
-from cli.options import AsJson, Reason, Service, Url, duration, seconds, whoami, whose_run
+from cli.options import AsJson, Reason, Service, Url, duration, lease_time, seconds, whoami, whose_run
 from cli.remote import Answer, Remote
 from cli.screen import Screen, moment
 from rollouts.errors import Refused, Unavailable
@@ -20,7 +20,9 @@ def target(
     service: Service,
     *,
     owner: Annotated[str, typer.Option("--owner", help="Whose lease it is.", default_factory=whose_run)],
-    lease: Annotated[str, typer.Option("--for", help="How long the lease lasts.", callback=duration)] = "30m",
+    lease: Annotated[
+        str, typer.Option("--for", help="How long the lease lasts, at most 24h.", callback=lease_time)
+    ] = "30m",
     wait: Annotated[bool, typer.Option("--wait", help="While another holds it, ask again.")] = False,
     timeout: Annotated[
         str, typer.Option("--timeout", help="How long to wait (exit code 3).", callback=duration)

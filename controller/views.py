@@ -132,6 +132,7 @@ def service(world: World, name: str) -> dict[str, Any]:
         "share": rollout.share if rollout else None,
         "read_back": _read_back(rollout) if rollout else None,
         "hold": rollout.hold.reason if rollout and rollout.hold else None,
+        "paused": rollout.pause.reason if rollout and rollout.pause else None,
         "sentence": rollout.reason if rollout else None,
         "lease": {"owner": lease.value.owner, "slot": lease.value.slot, "expires_at": lease.value.expires_at}
         if lease is not None and lease.value.holds(world.now())

@@ -125,7 +125,7 @@ BAD = {
     "nan": (f"{HEAD}\n1,canary,10,nan\n1,baseline,90,0", "row 2: failures is 'nan', must be a whole number"),
     "a fraction": (f"{HEAD}\n1,canary,10.5,0\n1,baseline,90,0", "row 2: requests is '10.5'"),
     "ragged": (f"{HEAD}\n1,canary,10\n1,baseline,90,0", "row 2: has 3 values, the heading has 4"),
-    "an unknown slot": (f"{HEAD}\n1,blue,10,0\n1,baseline,90,0", "row 2: slot is 'blue', must be canary or baseline"),
+    "an unknown slot": (f"{HEAD}\n1,blue,10,0\n1,baseline,90,0", "row 2: slot is 'blue', must be canary (the new"),
     "a duplicate": (f"{HEAD}\n1,canary,10,0\n1,canary,10,0\n1,baseline,90,0", "row 3: repeats row 2: minute 1"),
     "unordered": (
         f"{HEAD}\n2,canary,1,0\n2,baseline,9,0\n1,canary,1,0\n1,baseline,9,0", "row 4: minute is 1, after minute 2"
@@ -138,6 +138,7 @@ BAD = {
     "no rows": (HEAD, "has no rows"),
     "nothing": ("", "is empty"),
     "no slot column": ("minute,requests,failures\n1,2,3", "column 'slot' is missing"),
+    "semicolons": (HEAD.replace(",", ";"), "write minute,slot,requests and the indicators' names, with commas between"),
     "no indicator": ("minute,slot,requests\n1,canary,3", "no column of bad requests"),
     "a column twice": (f"{HEAD},failures\n1,canary,1,0,0", "column 'failures' is there twice"),
     "an indicator the policy does not know": (
@@ -172,6 +173,15 @@ class TestBadInput:
         done = canary("replay", str(written(tmp_path, rate=0.01, minutes=2)), "--policy", str(policy))
         assert done.exit_code == 2
         assert says in done.stderr
+
+    @pytest.mark.parametrize("text", ["services:\n\tcheckout: {}", "", "- a", b"\xff"])
+    def test_of_two_files_the_broken_one_is_named(
+        self, canary: Canary, policy: Path, tmp_path: Path, text: str | bytes
+    ) -> None:
+        policy.write_bytes(text if isinstance(text, bytes) else text.encode())
+        done = canary("replay", str(written(tmp_path, rate=0.01, minutes=2)), "--policy", str(policy))
+        assert done.exit_code == 2
+        assert done.stderr.startswith(f"error: {policy}"), done.stderr
 
     def test_no_worse_at_all_is_legal_and_says_what_it_costs(
         self, canary: Canary, policy: Path, tmp_path: Path

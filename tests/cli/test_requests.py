@@ -178,6 +178,18 @@ def test_status_shows_services_and_incidents(api: Api, canary: Canary) -> None:
     assert set(json.loads(canary("status", "--json").stdout)) == {"services", "incidents"}
 
 
+def test_status_shows_a_pause_and_why_live_is_unknown(api: Api, canary: Canary) -> None:
+    """Nothing that keeps a rollout from moving is left to be guessed."""
+    unknown = {"live": None, "live_unknown": "read the named value 'current-slot-name': 404"}
+    paused = SERVICE | {"hold": None, "paused": "incident on payments", "lease": None}
+    api.answers("GET", "/api/services", {"services": [paused, SERVICE | unknown]})
+    api.answers("GET", "/api/incidents", {"incidents": []})
+    lines = canary("status").stdout.splitlines()
+    assert lines[1].split()[-2:] == ["paused", "-"]
+    assert lines[2].split()[2] == "unknown"
+    assert lines[3] == f"checkout: which slot is live is unknown: {unknown['live_unknown']}"
+
+
 def test_status_of_one_service_lists_its_newest_rollouts(api: Api, canary: Canary) -> None:
     """And a service that the policy does not have is bad input, with the names that it has."""
     held = ROLLOUT | {"id": "checkout-0", "hold": "drift"}
@@ -289,3 +301,5 @@ def test_config_show_prints_the_yaml_alone(api: Api, canary: Canary) -> None:
     result = canary("config", "show")
     assert result.stdout == "services: {}\n"
     assert "version 7, pushed by ada at 2023-11-14 22:13:20Z" in result.stderr
+    api.answers("GET", "/api/config", {"version": None, "source": "packaged", "yaml": "services: {}\n"})
+    assert "packaged with the function app; none was pushed" in canary("config", "show").stderr
