@@ -10,7 +10,8 @@ from controller.world import World
 from rollouts import limits
 from rollouts.ask import history_start
 from rollouts.decision import Decision
-from rollouts.observation import MarkerReading
+from rollouts.observation import MarkerReading, Mode
+from rollouts.policy import ServicePolicy
 from rollouts.rollout import Announcement, Rollout
 
 
@@ -122,7 +123,7 @@ def service(world: World, name: str) -> dict[str, Any]:
     chosen = world.records.modes().get(name)
     return {
         "service": name,
-        "mode": chosen.mode if chosen else policy.mode,
+        "mode": chosen.mode if chosen else _mode(policy, rollout),
         "off": bool({"", name} & world.records.off_switches()),
         "live": marker.live if isinstance(marker, MarkerReading) else None,
         "live_unknown": None if isinstance(marker, MarkerReading) else marker.detail,
@@ -138,6 +139,12 @@ def service(world: World, name: str) -> dict[str, Any]:
         if lease is not None and lease.value.holds(world.now())
         else None,
     }
+
+
+def _mode(policy: ServicePolicy, running: Rollout | None) -> Mode:
+    """The mode in force: what runs keeps its own where a policy only stands in."""
+    kept = running.standing if running is not None and policy.stands_in else None
+    return kept.mode if kept is not None else policy.mode
 
 
 def logged(decision: Decision) -> str:

@@ -5,7 +5,7 @@ import json
 import msgspec
 import pytest
 
-from controller import api, requests
+from controller import api, requests, views
 from controller.wiring import Wiring
 from lab.simulation import Behaviour, Simulation
 from rollouts.command import Command, CommandKind
@@ -128,7 +128,9 @@ def test_what_runs_keeps_its_mode_under_a_policy_that_stands_in(begun):
     simulation = begun(Behaviour(late_failures=0.11))
     simulation.run(60, lambda: simulation.rollout.phase is Phase.STEP)
     stand_in(simulation)
+    assert views.service(simulation.world, "checkout")["mode"] is Mode.ACT
     simulation.run(100, simulation.closed)
+    assert views.service(simulation.world, "checkout")["mode"] is Mode.ADVISE
     assert simulation.rollout.outcome is Outcome.ROLLED_BACK
     assert simulation.pool.writes[-1].share(Slot.GREEN) == 0
     assert simulation.kinds()[-1] == "rolled_back"
