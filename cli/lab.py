@@ -1,5 +1,6 @@
 """`canary lab`: the whole world on this machine. Imported only when it is asked for."""
 
+import signal
 import sys
 import tempfile
 from importlib.util import find_spec
@@ -24,7 +25,9 @@ CLONE = "in a clone of Flex Canary, `make setup` (or `pip install -e '.[lab]'`) 
 
 @lab.callback()
 @ends
-def _needs_its_packages() -> None:
+def _begin() -> None:
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # the terminal was closed: as Ctrl-C, take everything with it
+        signal.signal(ending, signal.default_int_handler)
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise BadInput(f"the lab needs {', '.join(missing)}: {CLONE}")
     if not (ROOT / "host.json").is_file():

@@ -12,6 +12,7 @@ import pytest
 from cli.ending import MEANINGS
 from cli.lab import PACKAGES
 from cli.main import PANELS
+from controller.api import VERSION
 from tests.cli.conftest import Api, Canary
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ ANNOUNCED = ("--service", "checkout", "--version", "2", "--slot", "green", "--de
         ((403, ""), 2, "CANARY_KEY"),
         ((404, {"error": "checkout has no rollout: there is nothing to pause"}), 2, "nothing to pause"),
         ((401, {"error": {"code": "AuthenticationFailed"}}), 2, "CANARY_KEY"),  # Azure's own words, not ours
-        ((404, "not found"), 2, "CANARY_URL"),
+        ((404, "not found"), 2, "is no address of Flex Canary (404): is CANARY_URL"),
         ((409, {"error": "the canary is HARMFUL: promote is refused"}), 1, "promote is refused"),
         ((429, ""), 4, "try again"),
         ((500, {"error": "a bug of ours, nothing was changed"}), 4, "a bug of ours"),
@@ -104,6 +105,8 @@ def test_an_address_that_cannot_be_used_is_bad_input(canary: Canary, monkeypatch
         ["status", "Check out"],
         ["show", "../x"],
         ["pause", "checkout", "--for", "10"],
+        ["target", "checkout", "--for", "2d"],
+        ["target", "checkout", "--for", "0s"],
         ["approve", "checkout", "--share", "101"],
         ["mode", "checkout", "auto"],
         ["start", "checkout"],
@@ -122,6 +125,12 @@ def test_what_cannot_be_meant_is_bad_input_and_sends_nothing(api: Api, canary: C
     result = canary(*line)
     assert (result.exit_code, api.requests) == (2, [])
     assert result.stderr
+
+
+def test_it_says_its_version_and_knows_the_short_help(canary: Canary) -> None:
+    """What one types first."""
+    assert canary("--version").stdout == f"{VERSION}\n"
+    assert canary("status", "-h").stdout == canary("status", "--help").stdout
 
 
 def test_check_tells_every_problem_and_config_push_sends_no_bad_file(api: Api, canary: Canary, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 END_SECONDS = 20.0
 
 
-@pytest.fixture
-def lab() -> Iterator[dict[str, str]]:
-    """`canary lab up`, and what the file that it names sets. The keyboard ends it, and it takes all with it."""
+@contextmanager
+def lab_up(ending: signal.Signals) -> Iterator[dict[str, str]]:
+    """`canary lab up`, and what the file that it names sets. The signal ends it, and it takes all with it."""
     command = [sys.executable, "-c", "from cli.main import run; run()", "lab", "up", "--rate", "50"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -31,12 +32,25 @@ def lab() -> Iterator[dict[str, str]]:
                 ["bash", "-c", f". '{file}' && env -0"], capture_output=True, text=True, check=True, env={}
             )
             yield dict(line.split("=", 1) for line in sourced.stdout.split("\0") if "=" in line)
-            process.send_signal(signal.SIGINT)
+            process.send_signal(ending)
             process.stdout.read()
             assert process.wait(END_SECONDS) == 0
-            assert not Path(file).exists()
+            assert not Path(file).parent.exists()
         finally:
             process.kill()
+
+
+@pytest.fixture
+def lab() -> Iterator[dict[str, str]]:
+    """A lab that the keyboard ends."""
+    with lab_up(signal.SIGINT) as shell:
+        yield shell
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminal_that_is_closed_ends_it_as_the_keyboard_does(ending: signal.Signals) -> None:
+    with lab_up(ending) as shell:
+        assert shell["CANARY_URL"]
 
 
 def test_everything_is_there_and_the_chat_hears_of_it(lab: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
