@@ -21,14 +21,16 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     HELD = 3
     UNREACHABLE = 4
+    STOPPED = 130  # Typer's own, of what has no answer to give: a lab that ends by Ctrl-C
 
 
 MEANINGS = {
     ExitCode.OK: "done; for wait: promoted",
     ExitCode.REFUSED: "refused, or ended badly: rolled back, rejected, superseded, aborted",
     ExitCode.BAD_INPUT: "bad input: an option, a name, a policy file, a key",
-    ExitCode.HELD: "held, or the time to wait is over",
+    ExitCode.HELD: "held, or the time to wait is over, or stopped by the keyboard",
     ExitCode.UNREACHABLE: "the function app or Azure cannot be reached, or cannot answer now",
+    ExitCode.STOPPED: "a lab was stopped by the keyboard",
 }
 
 

@@ -224,3 +224,21 @@ def test_the_lab_knows_what_it_needs() -> None:
     lines = (ROOT / "requirements/lab.txt").read_text().splitlines()
     wanted = [re.split(r"[<>=!]", line)[0].replace("-", "_") for line in lines if not line.startswith("#")]
     assert sorted(wanted) == sorted(PACKAGES)
+
+
+@pytest.mark.usefixtures("api")
+def test_a_command_that_is_stopped_by_the_keyboard_says_so_and_has_a_documented_code(
+    canary: Canary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C ends the waiting, not what was asked for."""
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cli.remote.Remote.get", stopped)
+    result = canary("status")
+    assert result.exit_code == 3
+    assert "stopped by the keyboard; what was asked for before goes on" in result.stderr
+    told = canary("--help").stdout
+    assert "or stopped by the keyboard" in told
+    assert "130  a lab was stopped by the keyboard" in told
