@@ -9,8 +9,7 @@ import hmac
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -21,6 +20,7 @@ from yarl import URL
 from lab.clock import Clock, wall
 from lab.door import Door
 from lab.serving import Authority, Serving
+from lab.stopping import Stopping
 
 PREVIEW_KEY = "x-canary-preview"
 PREVIEW_SLOT = "x-canary-slot"
@@ -97,7 +97,7 @@ def choose(members: Sequence[Member], draw: float) -> str | None:
     return group[-1].backend
 
 
-class Gateway:
+class Gateway(Stopping):
     """`members` tells the pool as stored; `backends` leads from a backend's name to its slot.
 
     `log`, where given, gets one row of ApiManagementGatewayLogs for each request.
@@ -126,14 +126,6 @@ class Gateway:
         self._door: Door | None = None
         self._session: aiohttp.ClientSession | None = None
         self._looking: asyncio.Task[None] | None = None  # None = weights are in force at once
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def serve(self, serving: Serving, authority: Authority | None = None) -> str:
         """Answer on loopback, https when there is an authority (see SlotApp.serve), and return the URL.

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from types import TracebackType
 from typing import Self
 
 from lab.serving import Authority
+from lab.stopping import Stopping
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
@@ -22,7 +22,7 @@ class HostStartError(Exception):
     """The host ended or kept silent before it was ready; holds the end of its log."""
 
 
-class HostProcess:
+class HostProcess(Stopping):
     """One app in one host process. As a context manager it is started and always ended.
 
     `environment` is everything that the app sees: the caller's own settings are not inherited, except PATH,
@@ -53,11 +53,6 @@ class HostProcess:
     def __enter__(self) -> Self:
         self.start()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def pid(self) -> int | None:

@@ -8,11 +8,12 @@ import ssl
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import trustme
 from aiohttp import web
+
+from lab.stopping import Stopping
 
 T = TypeVar("T")
 LOOPBACK = "127.0.0.1"
@@ -39,7 +40,7 @@ class Authority:
         return context
 
 
-class Serving:
+class Serving(Stopping):
     """A loop in a thread that serves applications until `stop`; as a context manager it always stops."""
 
     def __init__(self, authority: Authority | None = None) -> None:
@@ -48,14 +49,6 @@ class Serving:
         self._runners: list[web.AppRunner] = []
         self._thread = threading.Thread(target=self._loop.run_forever, name="lab-serving", daemon=True)
         self._thread.start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float | None = 30) -> T:
         """Run a coroutine on the loop from another thread and wait for its result."""

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from enum import StrEnum
-from types import TracebackType
-from typing import Self
 
 import msgspec
 from aiohttp import web
@@ -22,6 +20,7 @@ from lab.host_http import Route, request_datum, response, route_of
 from lab.indexing import Indexed, index
 from lab.log_analytics import AppRequest
 from lab.serving import Authority, Serving
+from lab.stopping import Stopping
 from sample_function.function_app import build
 
 HEALTH = "/api/health"
@@ -76,7 +75,7 @@ class Instance:
         self.routes = [(route_of(function, "api"), function) for function in functions]
 
 
-class SlotApp:
+class SlotApp(Stopping):
     """One slot. Its methods may be called from any thread; `record` is called on the serving loop.
 
     `crash_percent`: requests that end in a 502 and leave no row. `health_fault`: what is wrong with the health
@@ -107,14 +106,6 @@ class SlotApp:
         self._instances: tuple[Instance, ...] = ()
         self._door: Door | None = None  # None = not served yet
         self._threads = ThreadPoolExecutor(4, f"{slot}-function")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def serve(self, serving: Serving, authority: Authority | None = None) -> str:
         """Answer on loopback, https when there is an authority, and return the URL.

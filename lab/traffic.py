@@ -4,14 +4,13 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 import aiohttp
 import msgspec
 from yarl import URL
 
 from lab.serving import Serving
+from lab.stopping import Stopping
 
 CONNECTIONS = 200  # after a stall the backlog waits for these: opening a thousand more would prolong the stall
 BEHIND_SECONDS = 1.0  # callers that a stalled machine is late for are not made up for beyond this
@@ -42,7 +41,7 @@ class Answer(msgspec.Struct, frozen=True):
     status: int | None  # None = no answer at all
 
 
-class Traffic:
+class Traffic(Stopping):
     """Sends `rate` requests a second to `url` from `start` to `stop`; `rate` may be changed at any time.
 
     At most `in_flight` wait for an answer at once; who would be one more is counted in `shed` instead.
@@ -71,14 +70,6 @@ class Traffic:
         self._session: aiohttp.ClientSession | None = None
         self._calling: asyncio.Task[None] | None = None
         self._calls: set[asyncio.Task[None]] = set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def start(self, serving: Serving) -> None:
         """Begin to send."""

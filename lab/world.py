@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -27,6 +26,7 @@ from lab.indexing import index
 from lab.log_analytics import Ingestion, LogAnalytics
 from lab.serving import Authority, Serving
 from lab.slots import SlotApp
+from lab.stopping import Stopping
 from lab.tokens import Tokens
 from lab.traffic import Traffic
 from lab.web_apps import HTTP, WebApp
@@ -68,7 +68,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     idle_version: str = "0.9.0"
 
 
-class Lab:
+class Lab(Stopping):
     """The world. As a context manager it is started and always ended: ports free, no process left."""
 
     def __init__(self, folder: Path, setup: Setup) -> None:
@@ -99,11 +99,6 @@ class Lab:
             self.stop()
             raise
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     # Life
 
