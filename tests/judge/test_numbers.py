@@ -159,8 +159,8 @@ class TestWhatIsNeeded:
         assert found.requests_needed == pytest.approx(found.seconds_needed / 60 * 200, rel=0.1)
 
     def test_what_would_take_months_cannot_be_said(self):
-        narrow = (replace(FAILURES, points=1e-5, ratio=1.0),)
-        found = judged(counts(minutes=20, rpm=2, share=50, history=60, settle=0), narrow).indicators[0]
+        narrow = (replace(FAILURES, points=1e-6, ratio=1.0),)
+        found = judged(counts(minutes=20, rpm=20, share=50, settle=0), narrow).indicators[0]
         assert (found.requests_needed, found.seconds_needed) == (None, None)
 
     def test_cold_rows_are_no_reason_where_all_are_judged(self):

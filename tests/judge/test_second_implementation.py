@@ -8,7 +8,7 @@ from scipy.stats import binom, binomtest
 
 from analyzers.judge import dispersion, evidence
 from analyzers.judge.dispersion import Correlation, correlation
-from analyzers.judge.evidence import Starts, Streams, Tolerance, harm, log_upper, safe
+from analyzers.judge.evidence import Starts, Streams, Tolerance, harm, log_upper, reduced, safe
 from analyzers.judge.judging import _wilson
 from analyzers.judge.projection import log_e, project
 from tests.judge import obvious
@@ -87,10 +87,10 @@ def streams(minutes, prior=(0, 0)) -> Streams:
 def test_harm_agrees_with_the_obvious_recursion(seed):
     minutes, prior = rollout(seed), (3, 900) if seed % 2 else (0, 0)
     a, rho = (0.005, 1.25) if seed % 3 else (0.0, 1.0)
-    limit = float(np.log(300))
-    fast = harm(streams(minutes, prior), Tolerance(np.array(a), np.array(rho)), Starts.of(6, 4, limit))[-1]
+    limit, horizon = float(np.log(300)), 4 if seed % 2 else 40  # all of the prior is spent, or most of it is not
+    fast = harm(streams(minutes, prior), Tolerance(np.array(a), np.array(rho)), Starts.of(6, horizon, limit))[-1]
     slow = obvious.harm(
-        minutes, mpf(a), mpf(rho), mpf(limit), 4, prior=prior,
+        minutes, mpf(a), mpf(rho), mpf(limit), horizon, prior=prior,
         factors=[mpf(one) for one in evidence.HARM_FACTORS],
         weights=[mpf(one) for one in evidence.HARM_WEIGHTS], caps=[mpf(one) for one in evidence.HARM_CAPS],
         first=mpf(evidence.FIRST_START),
@@ -136,6 +136,15 @@ def test_the_correlation_agrees_with_the_obvious_posterior(seed):
     assert clusters + others_b * icc == pytest.approx(float(on_baseline), rel=1e-3, abs=1e-6)
     most, least = float(on_baseline), float(on_baseline) * others_c / others_b
     assert clusters + others_c * icc == pytest.approx(np.clip(float(on_canary), least, most), rel=1e-3, abs=1e-6)
+
+
+def test_each_slots_counts_are_divided_by_its_own_design_effect():
+    """11 and 101 requests that are alike to a tenth tell as much as 5.5 and 101 / 11; clusters weigh on both."""
+    ten = np.full(1, 0.1)
+    unquiet = streams([(4, 11, 22, 101)])._replace(correlation=Correlation(ten, 0 * ten))
+    assert np.ravel(reduced(unquiet)) == pytest.approx([4 / 2, 11 / 2, 22 / 11, 101 / 11])
+    clusters = unquiet._replace(correlation=Correlation(0 * ten, 30 * ten))
+    assert np.ravel(reduced(clusters)) == pytest.approx([4 / 4, 11 / 4, 22 / 4, 101 / 4])
 
 
 def test_the_upper_bound_is_the_rate_at_which_chernoffs_bound_is_the_limit():
