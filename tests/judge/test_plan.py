@@ -78,6 +78,13 @@ def test_a_ceiling_finds_a_fault_that_the_tolerance_hardly_finds():
     assert only.harmful.median < second.harmful.median, "a ceiling has but its part of alpha"
 
 
+def test_indicators_that_share_alpha_take_longer_to_find_a_fault():
+    alone, many = (
+        plan(FAILURES, **TRAFFIC, faults=(3,), horizon=60, indicators=number).faults[0].harmful for number in (1, 20)
+    )
+    assert many.median > alone.median + 3
+
+
 def test_the_watch_has_no_plan():
     assert "no concurrent baseline" in plan(FAILURES, **{**TRAFFIC, "canary_share": 1.0}).safe.reason
 
