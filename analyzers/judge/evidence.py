@@ -161,9 +161,11 @@ def harm(streams: Streams, tolerance: Tolerance, starts: Starts) -> Floats:
 def safe(streams: Streams, tolerance: Tolerance) -> Floats:
     """Log evidence after each interval that the canary is within the tolerance: the mirror of `harm`.
 
-    No restarts and no cap: all intervals of the step must speak together.
+    No restarts and no cap: all intervals of the step must speak together. Those in which everything is tolerated
+    say nothing.
     """
     baseline_rate = past_rate(streams.baseline_bad, streams.baseline, streams.prior_bad, streams.prior)
+    possible = tolerance.points + tolerance.ratio * baseline_rate < 1 - RATE_MIN
     rates = safe_rates(baseline_rate, tolerance)
     values = log_e(
         reduced(streams),
@@ -171,6 +173,7 @@ def safe(streams: Streams, tolerance: Tolerance) -> Floats:
         tolerance.points,
         tolerance.ratio,
     )
+    values = np.where(possible, values, 0.0)
     weights = np.log(np.array(SAFE_WEIGHTS)).reshape((-1,) + (1,) * baseline_rate.ndim)
     evidence: Floats = np.logaddexp.reduce(np.cumsum(values, axis=-1) + weights, axis=0)
     return evidence

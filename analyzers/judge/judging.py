@@ -256,7 +256,10 @@ def _note(look: Look, number: int, canary: Side, boundary: float | None) -> str 
     if canary.requests == 0 and canary.cold > 0 and indicator.warm_only:
         return "no warm requests yet"
     if boundary is not None and boundary >= 1:
-        return "can never be harmful: the tolerated rate reaches 100 % at this baseline"
+        return (
+            f"neither harmful nor proven: {indicator.points:.2%} + {indicator.ratio:g} x the baseline's rate tolerates"
+            " 100 %; a lower ratio leaves room"
+        )
     if indicator.points == 0 and indicator.ratio <= 1:
         return "cannot be proven while the canary is merely equal: the tolerance is 0 points and ratio 1"
     return None
@@ -297,6 +300,8 @@ def _needed(look: Look, number: int, safe: Finding) -> tuple[int, int] | None:
     if canary <= 0 or baseline <= 0:
         return None
     rate = past_rate(one.baseline_bad, one.baseline, one.prior_bad, one.prior)[..., -1:]
+    if (tolerance.points + tolerance.ratio * rate >= 1).any():
+        return None
     rates = safe_rates(rate, tolerance)
     growth = float(log_e((bad_c, canary, bad_b, baseline), (rates, rate), *tolerance).max())
     intervals = np.ceil((look.safe_limit - held) / growth) if growth > 0 else np.inf

@@ -135,6 +135,11 @@ class World(msgspec.Struct, frozen=True):
                 f"a canary that is merely equal cannot be proven: {name} tolerates {boundary:.4%} at a baseline of"
                 f" {self.baseline_rate:.4%}; give it points, a ratio above 1, or a higher ceiling"
             )
+        if boundary >= 1:
+            return _never(
+                f"{name} tolerates 100 % at a baseline of {self.baseline_rate:.4%}: nothing can be told; a lower ratio"
+                " leaves room"
+            )
         needed = max(self.limit(self.baseline_rate, self.settings.beta, one) for one in self.tolerances)
         if needed > 3 * self.horizon:
             return _never(self._too_little(needed, boundary))

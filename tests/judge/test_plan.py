@@ -41,6 +41,12 @@ def test_no_worse_at_all_can_never_be_proven_and_the_plan_says_so():
     assert "merely equal" in plan(strict, **TRAFFIC).safe.reason
 
 
+def test_where_everything_is_tolerated_the_plan_promises_nothing():
+    found = plan(FAILURES, **{**TRAFFIC, "baseline_rate": 0.8})
+    assert found.safe.median is None
+    assert "failures tolerates 100 % at a baseline of 80.0000%" in found.safe.reason
+
+
 def test_a_fault_within_tolerance_is_not_promised_to_be_found():
     found = plan(FAILURES, **{**TRAFFIC, "baseline_rate": 0.0005}, faults=(2,))
     assert found.faults[0].harmful.median is None

@@ -222,10 +222,9 @@ def test_minutes_without_canary_requests_say_nothing():
     assert safe <= allowed(BETA)
 
 
-def test_a_baseline_that_logs_only_its_failures_never_makes_a_canary_harmful():
+def test_a_baseline_that_logs_only_its_failures_makes_a_canary_neither_harmful_nor_safe():
     counts, history = world(1.0, 1.0, rpm=200, rollouts=200, seed=82)
-    harmful, _ = crossings(counts, history)
-    assert harmful == 0
+    assert crossings(counts, history) == (0, 0)
 
 
 def test_a_day_of_looks_keeps_the_promise():

@@ -72,10 +72,16 @@ class TestHarmful:
         assert kind(outage) is not VerdictKind.HARMFUL
         assert kind(outage, (capped,)) is VerdictKind.HARMFUL
 
-    def test_where_everything_is_tolerated_nothing_is_harmful_and_it_is_said(self):
-        verdict = judge(counts(canary=(1.0,), baseline=(0.9,), minutes=20), (FAILURES,), SETTINGS)
-        assert verdict.kind is not VerdictKind.HARMFUL
-        assert "can never be harmful" in verdict.indicators[0].note
+    @pytest.mark.parametrize("canary", [1.0, 0.9, 0.5])
+    def test_where_everything_is_tolerated_nothing_is_harmful_or_proven_and_it_is_said(self, canary):
+        """A baseline that logs only its failures, or nearly: whatever the canary does."""
+        verdict = judge(counts(canary=(canary,), baseline=(0.95,), minutes=20), (FAILURES,), SETTINGS)
+        indicator = verdict.indicators[0]
+        assert verdict.kind not in (VerdictKind.HARMFUL, VerdictKind.SAFE)
+        assert indicator.safe == pytest.approx(0, abs=1e-12)
+        assert "neither harmful nor proven" in indicator.note
+        assert "1.25 x" in indicator.note
+        assert indicator.requests_needed is None
 
 
 class TestOperations:
