@@ -7,13 +7,14 @@ import msgspec
 
 from controller import intake
 from controller.config import load
-from controller.observe import glance, probe, read_marker, read_pool
+from controller.observe import glance, probe, probe_slot, read_marker, read_pool
 from controller.tick import tick
 from controller.world import World
 from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline, shift_after
 from rollouts.errors import CanaryError, Conflict, Misconfigured, NotFound, PolicyError, Refused, Unavailable
 from rollouts.observation import Failed, Mode, Observation, Slot
 from rollouts.rollout import Announcement, Rollout
+from rollouts.states import Event, possible
 from storing.entries import Stored
 
 LEASE_SECONDS = 3600  # a pipeline's deployment, with a wide margin
@@ -90,8 +91,26 @@ def _return(world: World, closed: Stored[Rollout], asked: Command, seen: Observa
 
 
 def start(world: World, told: Announcement) -> Rollout:
-    """Start a rollout of a version that a person names; `retry` is implied."""
+    """Start a rollout of a version that a person names; `retry` is implied.
+
+    Refused while another one is judged and is all that its slot answers: a slip of the finger would end it.
+    """
+    current = world.records.newest(told.service)
+    if current is not None and possible(current.value.phase, Event.NEW_VERSION):
+        _refuse_unseen(world, current.value, told)
     return intake.announce(world, msgspec.structs.replace(told, retry=True))
+
+
+def _refuse_unseen(world: World, rollout: Rollout, told: Announcement) -> None:
+    slot, version = rollout.canary, rollout.version
+    if told.version == version or world.records.deployment(told.service, told.deployment_id) is not None:
+        return
+    if probe_slot(world, rollout.pin, slot).version == version:
+        raise Refused(
+            f"{slot} answers {version}, not {told.version}, and {rollout.id} judges it ({rollout.phase}, "
+            f"{rollout.share} %): start {told.version} once it is deployed to {slot}. `canary abort {told.service}` "
+            f"ends the rollout of {version}"
+        )
 
 
 def target(world: World, service: str, who: Who, *, seconds: float = LEASE_SECONDS, preempt: bool = False) -> Target:

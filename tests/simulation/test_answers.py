@@ -67,11 +67,23 @@ def test_the_rollouts_of_a_service_that_is_none_are_not_an_empty_list(begun):
 
 def test_a_start_that_ends_another_rollout_names_what_follows(begun):
     simulation = begun()
+    simulation.deploy(Slot.GREEN, "1.2")
     answer = post(simulation, "start", version="1.2", deployment_id="run 8")[1]["rollout"]
     assert (answer["version"], answer["outcome"]) == ("1.1", "superseded")
     assert answer["successor"] == {"version": "1.2", "deployment_id": "run 8"}
     simulation.run(2)
     assert (simulation.rollout.version, simulation.rollout.deployment_id) == ("1.2", "run 8")
+
+
+def test_a_mistyped_start_ends_no_rollout(begun):
+    simulation = begun()
+    simulation.run(4)
+    before = simulation.rollout
+    status, answer, _ = post(simulation, "start", version="1.11")
+    assert status == 409
+    assert f"green answers 1.1, not 1.11, and {before.id} judges it (step, 10 %)" in answer["error"]
+    assert simulation.rollout == before
+    assert post(simulation, "start", version="1.1")[1]["rollout"]["id"] == before.id
 
 
 def test_what_users_have_is_told_beside_what_is_wanted(begun):
