@@ -40,7 +40,7 @@ LARGER = 1.25
 # passed them all.
 REVISIONS = (2, 4, 6, 9, 13, 20, 30)
 # Cells (correlations x streams x pairs) worked on at once: they stay in the cache.
-CELLS = 3_000
+CELLS = 2_600
 
 
 class Correlation(NamedTuple):

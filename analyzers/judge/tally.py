@@ -265,8 +265,7 @@ def _table(rows: Rows, by: str, names: tuple[str, ...]) -> Integers:
 
 def _binned(values: Floats, key: NDArray[np.int64], number: int) -> Floats:
     """Sums of each line of `values` by `key`, shape (lines, number)."""
-    bins = np.zeros((values.shape[0], number))
-    if key.size:
-        for line, into in zip(values, bins, strict=True):
-            into[:] = np.bincount(key, line, number)
-    return bins
+    lines = len(values)
+    keys = key + number * np.arange(lines)[:, None]
+    sums = np.bincount(keys.ravel(), values.ravel(), lines * number)
+    return sums.astype(np.float64, copy=False).reshape(lines, number)  # floats already, which its types do not know
