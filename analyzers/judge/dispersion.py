@@ -108,9 +108,9 @@ class Pairs(NamedTuple):
 
     def _bursts(self, possible: Floats) -> Floats:
         """Log likelihood of each correlation, the same constant left out as of coin flips."""
-        prior = PRIOR_BAD * (1 + self.others * possible)  # of the level, too, requests tell no more
-        odds = (self.rare + prior) / (self.requests - self.rare + prior)
-        return self._split(within(2 * odds / possible, 1e-6, 1e9))
+        more = PRIOR_BAD * self.others * possible  # of the level, too, requests tell no more
+        odds = (self.rare + PRIOR_BAD + more) / (self.requests - self.rare + PRIOR_BAD + more)
+        return self._split(odds * (2 / possible))
 
     def _split(self, shape: Floats) -> Floats:
         """log B(before + a, after + b) / B(a, b), where a and b are the shape's parts by `share`."""
