@@ -49,9 +49,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 def command(rollout: Rollout, asked: Command, seen: Observation, now: float) -> Decision:
     """The decision that `asked` leads to at `now` (epoch seconds). Refused names what stands against it."""
     if rollout.phase is Phase.CLOSED:
-        back = asked.kind is CommandKind.ABORT and rollout.outcome is Outcome.PROMOTED
-        instead = f"; `canary rollback {rollout.service}` goes back" if back else ""
-        raise Refused(f"{rollout.id} is closed ({rollout.outcome}): {rollout.reason}{instead}")
+        raise Refused(f"{rollout.id} is closed ({rollout.outcome}): {rollout.reason}{_instead(rollout, asked.kind)}")
     draft = Draft(rollout, rollout, seen, now)
     said = f"{asked.kind} by {asked.actor}" + (f": {asked.reason}" if asked.reason else "")
     match asked.kind:
@@ -74,6 +72,16 @@ def command(rollout: Rollout, asked: Command, seen: Observation, now: float) -> 
         case CommandKind.SHIFT:
             _shift(draft, asked, said)
     return draft.decision(settled=False)
+
+
+def _instead(closed: Rollout, asked: CommandKind) -> str:
+    """What is typed for what a command means, once the rollout has ended."""
+    promoted = closed.outcome is Outcome.PROMOTED
+    if asked is CommandKind.ABORT and promoted:
+        return f"; `canary rollback {closed.service}` goes back"
+    if asked in (CommandKind.RESUME, CommandKind.APPROVE, CommandKind.PROMOTE) and not promoted:
+        return f"; `canary start {closed.service} {closed.version}` begins it again"
+    return ""
 
 
 def supersede(rollout: Rollout, version: str, seen: Observation, now: float) -> Decision:

@@ -264,8 +264,14 @@ def test_an_end_that_is_decided_stays_what_it_is(outcome: Outcome, kind: Command
 
 
 def test_after_the_end_a_refusal_says_what_is_so_and_what_helps() -> None:
-    with pytest.raises(Refused, match="`canary rollback checkout` goes back"):
-        command(ROLLOUTS["promoted"], Command(kind=CommandKind.ABORT, actor="ada"), next(worlds()), NOW)
+    ended = ROLLOUTS["rolled back"]
+    for closed, kind, instead in (
+        (ROLLOUTS["promoted"], CommandKind.ABORT, "`canary rollback checkout` goes back"),
+        (ended, CommandKind.PROMOTE, f"`canary start checkout {ended.version}` begins it again"),
+        (ended, CommandKind.RESUME, f"`canary start checkout {ended.version}` begins it again"),
+    ):
+        with pytest.raises(Refused, match=instead):
+            command(closed, Command(kind=kind, actor="ada"), next(worlds()), NOW)
     everywhere = replace(ROLLOUTS["promoted"], outcome=Outcome.ABORTED)  # deployed to the live slot
     for closed, said in ((everywhere, "100 % of the traffic"), (ROLLOUTS["rolled back"], "no traffic")):
         with pytest.raises(Refused, match=said):
