@@ -180,6 +180,26 @@ def test_provisioning_stands_apart_and_shows_itself_first() -> None:
     assert yaml.safe_load((ROOT / "pipelines/provision-azure-devops.yml").read_text())["trigger"] == "none"
 
 
+def test_a_workflow_provisions_with_every_variable_of_the_parameters_file() -> None:
+    """azd's environment dies with the job: a name left out here falls back to its default, such as another service."""
+    given = (BICEP / "main.parameters.json").read_text()
+    wanted = set(re.findall(r"\$\{(\w+)", given)) - {"CREATE_POOL", "CREATE_MARKER", "CREATE_PREVIEW_KEY"}  # the hook's
+    workflow = yaml.safe_load((ROOT / ".github/workflows/provision.yml").read_text())
+    assert wanted <= set(workflow["env"])
+    # With a default the hook would take it for a person's answer to which slot is live.
+    assert workflow["env"]["LIVE_SLOT"] == "${{ vars.LIVE_SLOT }}"
+
+
+@pytest.mark.parametrize(
+    "name", ["docs/infrastructure.md", "pipelines/provision-azure-devops.yml", ".github/workflows/provision.yml"]
+)
+def test_who_provisions_is_told_the_right_that_a_custom_role_needs(name: str) -> None:
+    """modules/traffic-role.bicep: roleDefinitions/write, which Role Based Access Control Administrator has not."""
+    text = " ".join((ROOT / name).read_text().replace("\n#", "").split())
+    assert "Contributor and User Access Administrator" in text
+    assert "Contributor and Role Based Access Control Administrator" not in text
+
+
 def test_the_package_brings_its_version(script: Any, tmp_path: Path) -> None:
     """Code and version arrive together: an app setting would be a second change, which provisioning undoes."""
     ran = script("build.sh", "2026.1.4", str(tmp_path / "out/package.zip"))
