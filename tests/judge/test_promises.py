@@ -222,6 +222,14 @@ def test_minutes_without_canary_requests_say_nothing():
     assert safe <= allowed(BETA)
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.02, 1.0])
+def test_minutes_without_baseline_requests_say_nothing_whatever_the_canary_does(rate):
+    """What the baseline would have done in them is unknown: nothing is compared with its past."""
+    counts, history = world(rate, 0.005, rpm=2000, rollouts=20, seed=84)
+    alone = (*counts[:2], *(np.zeros_like(one) for one in counts[2:]))
+    assert crossings(alone, history) == (0, 0)
+
+
 def test_a_baseline_that_logs_only_its_failures_makes_a_canary_neither_harmful_nor_safe():
     counts, history = world(1.0, 1.0, rpm=200, rollouts=200, seed=82)
     assert crossings(counts, history) == (0, 0)
