@@ -132,6 +132,10 @@ resource api 'Microsoft.ApiManagement/service/apis@2024-05-01' = {
     ]
     subscriptionRequired: subscriptionRequired
   }
+  // hooks/preprovision.sh knows an API as its own by the backends beside it.
+  dependsOn: [
+    backends
+  ]
 }
 
 resource operations 'Microsoft.ApiManagement/service/apis/operations@2024-05-01' = [

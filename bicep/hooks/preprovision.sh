@@ -3,7 +3,8 @@
 #
 # Weights, marker and preview key are created once and then belong to the analyzer (modules/traffic.bicep). Each is
 # created only when Azure itself has listed its neighbours and it was not among them. When Azure cannot be asked, the
-# deployment stops here: a guess could move all production traffic.
+# deployment stops here: a guess could move all production traffic. It stops as well where a backend or the API is
+# somebody else's: main.bicep writes both, and their callers would meet new, empty apps.
 #
 # Reads the azd environment (AZURE_ENV_NAME, AZURE_SUBSCRIPTION_ID and the optional names of main.parameters.json);
 # writes CREATE_POOL, CREATE_MARKER, CREATE_PREVIEW_KEY, LIVE_SLOT, FIRST_DEPLOYMENT and SLOTS_CLIENT_ID into it.
@@ -45,12 +46,13 @@ az account set --subscription "$AZURE_SUBSCRIPTION_ID" ||
 group=${CANARY_RESOURCE_GROUP:-rg-$AZURE_ENV_NAME}
 group_exists=$(az group exists --name "$group") || fail "cannot ask whether resource group $group exists: az login"
 
-# One resource of a type that this environment made in its own group; empty when there is none.
+# One resource that this environment made in its own group; empty when there is none.
+# $1 type, $2 how its name begins
 own() {
   local found
   [ "$group_exists" = true ] || return 0
   found=$(az resource list --resource-group "$group" --resource-type "$1" --output tsv \
-    --query "[?tags.\"azd-env-name\"=='$AZURE_ENV_NAME'].id") ||
+    --query "[?tags.\"azd-env-name\"=='$AZURE_ENV_NAME' && starts_with(name, '${2:-}')].id") ||
     fail "cannot list the resources of $group. Nothing was changed. Have the role Reader there."
   [ "$(printf '%s\n' "$found" | grep -c .)" -le 1 ] || fail "more than one $1 of environment $AZURE_ENV_NAME in $group"
   printf '%s\n' "$found"
@@ -67,6 +69,27 @@ if [ -n "$service" ]; then
   pool_id=$(named "$service/backends?api-version=2024-05-01" "$pool" id)
   marker_id=$(named "$service/namedValues?api-version=2024-05-01" "$marker" id)
   live=$(named "$service/namedValues?api-version=2024-05-01" "$marker" properties.value)
+fi
+
+if [ -n "$service" ]; then
+  api=${CANARY_SERVICE:-checkout}
+  written=false
+  for colour in blue green; do
+    url=$(named "$service/backends?api-version=2024-05-01" "$colour-backend" properties.url)
+    [ -n "$url" ] || continue
+    written=true
+    site=$(own Microsoft.Web/sites "$api-$colour-")
+    case $url in
+      "https://${site##*/}."* | "https://${site##*/}-"*) ;; # a default host name: with or without a hash of its own
+      *) fail "$colour-backend of ${service##*/} serves $url, which is no app $api-$colour-... of environment $AZURE_ENV_NAME: provisioning would turn its traffic to new, empty apps. Nothing was changed. Another name for the service? azd env set CANARY_SERVICE <name>. Apps of your own? bicep/adopt.bicep. Nothing behind it any more? Remove what docs/infrastructure.md lists under 'Remove everything'" ;;
+    esac
+  done
+  # gateway.bicep makes the API after the backends: without them it is not ours.
+  if [ "$written" = false ]; then
+    api_id=$(named "$service/apis?api-version=2024-05-01" "$api" id)
+    [ -z "$api_id" ] ||
+      fail "${service##*/} has an API $api that this environment did not make: provisioning would overwrite its policy. Nothing was changed. azd env set CANARY_SERVICE <another name>, or bicep/adopt.bicep"
+  fi
 fi
 
 if [ -n "$marker_id" ]; then

@@ -12,7 +12,7 @@ import yaml
 
 from rollouts.observation import Slot
 from rollouts.policy_file.parse import parse
-from tests.infrastructure.reading import BICEP, ROOT
+from tests.infrastructure.reading import BICEP, ROOT, source
 from tests.infrastructure.stand_in import put
 
 # Stands for az, azd and curl: appends its call to the journal and answers what the table says. The longest pattern
@@ -42,8 +42,15 @@ NOTHING: dict[str, str | None] = {
     "az cloud show": "https://graph.example/",
 }
 POOL, MARKER, MARKER_VALUE = "'green-blue-pool'].id", "'current-slot-name'].id", "'current-slot-name'].properties.value"
+BACKENDS = {colour: f"'{colour}-backend'].properties.url" for colour in ("blue", "green")}
 EVERYTHING: dict[str, str | None] = {
     **NOTHING,
+    **{BACKENDS[colour]: f"-\nhttps://checkout-{colour}-x1.azurewebsites.net" for colour in BACKENDS},
+    **{
+        f"starts_with(name, 'checkout-{colour}-')": f"/subscriptions/s1/resourceGroups/rg-try/providers/"
+        f"Microsoft.Web/sites/checkout-{colour}-x1"
+        for colour in BACKENDS
+    },
     "az group exists": "true",
     "az resource list --resource-group rg-try --resource-type Microsoft.ApiManagement/service": SERVICE,
     "az resource list --resource-group rg-try --resource-type Microsoft.KeyVault/vaults": VAULT,
@@ -151,6 +158,8 @@ def test_the_second_time_nothing_is_created(hook: Any) -> None:
         POOL,
         MARKER,
         MARKER_VALUE,
+        BACKENDS["green"],
+        "starts_with(name, 'checkout-green-')",
         "'canary-preview-key'].id",
     ],
 )
@@ -190,6 +199,44 @@ def test_an_adopted_service_is_asked_by_its_name(hook: Any) -> None:
         "/resourceGroups/rg-shared/providers/Microsoft.ApiManagement/service/company/backends" in call
         for call in ran.calls
     )
+
+
+@pytest.mark.parametrize(
+    ("answers", "environment"),
+    [
+        ({BACKENDS["blue"]: "-\nhttps://shop-v1.azurewebsites.net"}, {}),
+        ({BACKENDS["green"]: "-\nhttps://checkout-green-x2.azurewebsites.net"}, {}),  # another environment's
+        ({"starts_with(name, 'checkout-blue-')": ""}, {}),  # their name, none of our apps
+        ({"az group exists": "false"}, {"API_MANAGEMENT_NAME": "company", "API_MANAGEMENT_RESOURCE_GROUP": "rg-g"}),
+        ({}, {"CANARY_SERVICE": "shop"}),  # a pipeline that does not know what this service was called
+    ],
+)
+def test_backends_of_somebody_else_stop_the_deployment(
+    hook: Any, answers: dict[str, str | None], environment: dict[str, str]
+) -> None:
+    """They carry traffic, and main.bicep would point them at apps without code."""
+    ran = hook("preprovision.sh", {**EVERYTHING, **answers}, SLOTS_CLIENT_ID="client-1", **environment)
+    assert ran.code == 1
+    assert "-backend of " in ran.error and "Nothing was changed" in ran.error
+    assert ran.remembered == {}
+
+
+def test_a_host_name_with_a_hash_is_still_ours(hook: Any) -> None:
+    """Azure gives apps unique default host names where it is asked to."""
+    hashed = {**EVERYTHING, BACKENDS["blue"]: "-\nhttps://checkout-blue-x1-d2c3.westeurope-01.azurewebsites.net"}
+    assert hook("preprovision.sh", hashed, SLOTS_CLIENT_ID="client-1").code == 0
+
+
+def test_an_api_of_somebody_else_stops_the_deployment(hook: Any) -> None:
+    """Ours never exists without the backends beside it."""
+    theirs: dict[str, str | None] = {**EVERYTHING, **dict.fromkeys(BACKENDS.values(), "-\n"), "'checkout'].id": "-\n"}
+    assert hook("preprovision.sh", theirs, SLOTS_CLIENT_ID="client-1").code == 0
+    theirs["'checkout'].id"] = f"-\n{SERVICE}/apis/checkout"
+    ran = hook("preprovision.sh", theirs, SLOTS_CLIENT_ID="client-1")
+    assert ran.code == 1
+    assert "has an API checkout that this environment did not make" in ran.error
+    assert ran.remembered == {}
+    assert source("gateway.bicep").body("api")["dependsOn"] == ["backends"]
 
 
 def test_a_marker_that_names_no_slot_stops_the_deployment(hook: Any) -> None:
