@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Deploys a package to the slot that may be deployed to now, and tells Flex Canary so.
 #
-# `canary target` takes a lease on the idle slot: no traffic moves to it until the announcement, and a second pipeline
+# A lease on the idle slot comes first (lease.sh): no traffic moves to it until the announcement, and a second pipeline
 # is refused, as is this one while a rollout or its watch is on. A deployment that fails gives its lease back.
 #
-# Usage: pipelines/deploy.sh SERVICE VERSION PACKAGE.zip DEPLOYMENT_ID
+# Usage: pipelines/deploy.sh SERVICE VERSION PACKAGE.zip DEPLOYMENT_ID [SLOT_FILE]
+# SLOT_FILE is what lease.sh printed in an earlier step; without it the lease is taken here.
 # Needs: CANARY_URL, CANARY_KEY, CANARY_TOPIC, AZURE_RESOURCE_GROUP, BLUE_NAME, GREEN_NAME, and az signed in.
 # May have: COMMIT, LINK; PREEMPT=true (a hotfix: ends the rollout that runs), RETRY=true (this version was live or
 # rolled back before), ROLLBACK=ask (a migration: page a person instead of going back).
 set -euo pipefail
 
-service=${1:?usage: pipelines/deploy.sh SERVICE VERSION PACKAGE.zip DEPLOYMENT_ID}
+service=${1:?usage: pipelines/deploy.sh SERVICE VERSION PACKAGE.zip DEPLOYMENT_ID [SLOT_FILE]}
 version=${2:?VERSION is missing}
 package=${3:?PACKAGE.zip is missing}
 deployment=${4:?DEPLOYMENT_ID is missing}
@@ -18,9 +19,11 @@ for name in CANARY_URL CANARY_KEY CANARY_TOPIC AZURE_RESOURCE_GROUP BLUE_NAME GR
   [ -n "${!name:-}" ] || { echo "deploy: $name is not set: see docs/infrastructure.md, pipelines" >&2; exit 2; }
 done
 
-target=(--wait --timeout 2h --reason "deployment $deployment of $version")
-[ "${PREEMPT:-false}" != true ] || target+=(--preempt)
-slot=$(canary target "$service" "${target[@]}")
+if [ -n "${5:-}" ]; then
+  slot=$(cat "$5")
+else
+  slot=$("$(dirname "$0")/lease.sh" "$service" "$version" "$deployment")
+fi
 case $slot in
   blue) app=$BLUE_NAME ;;
   green) app=$GREEN_NAME ;;
@@ -35,6 +38,9 @@ give_back() {
   exit "$code"
 }
 trap give_back ERR
+# The announcement's token is fetched now and kept by az: after a long build the sign-in of a pipeline is too old to
+# give a token for anything that was not asked before (AADSTS700024).
+az account get-access-token --resource https://eventgrid.azure.net --output none
 echo "deploy: $version to $slot ($app)"
 az functionapp deployment source config-zip --resource-group "$AZURE_RESOURCE_GROUP" --name "$app" \
   --src "$package" --build-remote true --output none

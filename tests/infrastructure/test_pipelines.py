@@ -231,12 +231,40 @@ def test_code_goes_to_the_slot_that_was_named_and_is_then_announced(script: Any,
     assert ran.code == 0, ran.error
     assert [call.split()[:2] for call in ran.calls] == [
         ["canary", "target"],
+        ["az", "account"],
         ["az", "functionapp"],
         ["canary", "announce"],
     ]
-    assert f"--name app-{slot} " in ran.calls[1]
-    assert f"--service checkout --version 1.4.2 --slot {slot} --deployment-id d1" in ran.calls[2]
-    assert "--preempt" not in ran.calls[0] and "--retry" not in ran.calls[2] and "--rollback" not in ran.calls[2]
+    assert f"--name app-{slot} " in ran.calls[2]
+    assert f"--service checkout --version 1.4.2 --slot {slot} --deployment-id d1" in ran.calls[3]
+    assert "--preempt" not in ran.calls[0] and "--retry" not in ran.calls[3] and "--rollback" not in ran.calls[3]
+
+
+def test_a_lease_of_an_earlier_step_is_used(script: Any, tmp_path: Path) -> None:
+    """As both pipelines do; a second lease of the same run would be a second wait."""
+    leased = script("lease.sh", "checkout", "1.4.2", "d1", answers={"canary target": [(0, "green\n")]}, **WHERE)
+    (tmp_path / "slot").write_text(leased.output)
+    ran = script("deploy.sh", "checkout", "1.4.2", "p.zip", "d1", str(tmp_path / "slot"), **WHERE)
+    assert ran.code == 0, ran.error
+    assert not [call for call in ran.calls if call.startswith("canary target")]
+    assert "--name app-green " in ran.calls[1] and "--slot green " in ran.calls[2]
+
+
+@pytest.mark.parametrize("file", ["pipelines/azure-devops.yml", ".github/workflows/deploy.yml"])
+def test_the_lease_is_taken_before_signing_in(file: str) -> None:
+    """The wait for it may last hours, a federated sign-in is good for minutes (AADSTS700024)."""
+    (job,) = (one for one in (ROOT / file).read_text().split("timeout") if "pipelines/deploy.sh" in one)
+    sign_in = job.index("AzureCLI@2" if "azure-devops" in file else "azure/login@v2")
+    assert job.index("pipelines/lease.sh") < sign_in < job.index("pipelines/deploy.sh")
+
+
+def test_the_token_of_the_announcement_is_fetched_before_the_long_build(script: Any) -> None:
+    """Later the sign-in may be too old for a resource not asked before. A failure gives the lease back."""
+    case: Case = {"canary target": [(0, "blue\n"), (0, "")], "az account": [(5, "")]}
+    ran = script("deploy.sh", "checkout", "1.4.2", "p.zip", "d1", answers=case, **WHERE)
+    assert ran.code == 5
+    assert "--resource https://eventgrid.azure.net " in ran.calls[1]
+    assert "--release" in ran.calls[-1] and not [call for call in ran.calls if "functionapp" in call]
 
 
 def test_a_hotfix_preempts_and_a_migration_asks(script: Any) -> None:
@@ -247,7 +275,7 @@ def test_a_hotfix_preempts_and_a_migration_asks(script: Any) -> None:
         PREEMPT="true", RETRY="true", ROLLBACK="ask", COMMIT="abc", LINK="https://run",
     )  # fmt: skip
     assert "--preempt" in ran.calls[0]
-    assert ran.calls[2].endswith("--commit abc --link https://run --retry --rollback ask")
+    assert ran.calls[3].endswith("--commit abc --link https://run --retry --rollback ask")
 
 
 @pytest.mark.parametrize("answer", [(1, ""), (3, ""), (0, "purple\n"), (0, "")])
@@ -263,7 +291,7 @@ def test_a_failed_deployment_is_not_announced_and_gives_its_lease_back(script: A
     case: Case = {"canary target": [(0, "blue\n"), (0, "")], "az functionapp": [(7, "")]}
     ran = script("deploy.sh", "checkout", "1.4.2", "p.zip", "d1", answers=case, **WHERE)
     assert ran.code == 7
-    assert [call.split()[:2] for call in ran.calls[1:]] == [["az", "functionapp"], ["canary", "target"]]
+    assert [call.split()[:2] for call in ran.calls[2:]] == [["az", "functionapp"], ["canary", "target"]]
     assert ran.calls[-1] == "canary target checkout --release --reason deployment d1 failed"
 
 
@@ -335,8 +363,8 @@ def test_commands_and_options_are_those_of_the_cli(command: str) -> None:
 
 def test_the_scripts_use_no_other_command_or_option() -> None:
     """So that the list above cannot fall behind."""
-    text = "\n".join((ROOT / "pipelines" / name).read_text() for name in ("deploy.sh", "advance.sh"))
+    text = "\n".join((ROOT / "pipelines" / name).read_text() for name in ("lease.sh", "deploy.sh", "advance.sh"))
     code = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    code = re.sub(r"^az functionapp.*?--output none$", "", code, flags=re.DOTALL | re.MULTILINE)
+    code = re.sub(r"^az .*?--output none$", "", code, flags=re.DOTALL | re.MULTILINE)
     assert set(re.findall(r"(?:^\s*|\()canary (\w+)", code, re.MULTILINE)) == set(OPTIONS)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", code)) <= set().union(*OPTIONS.values())
