@@ -31,6 +31,9 @@ param channelSettings array = []
 @description('E-mail addresses that alerts go to.')
 param alertEmails array = []
 
+@description('Object ID of the pipeline\'s service principal, which announces deployments; empty for none.')
+param pipelinePrincipalId string = ''
+
 @description('Object ID of the group of people who may move traffic by hand when the analyzer is down; empty for none.')
 param operatorsGroupId string = ''
 
@@ -91,6 +94,14 @@ module workspaceRole 'modules/workspace-role.bicep' = {
   params: {
     workspaceName: workspaceName
     analyzerPrincipalId: analyzer.outputs.principalId
+  }
+}
+
+module announcerRole 'modules/announcer-role.bicep' = if (!empty(pipelinePrincipalId)) {
+  name: 'announcer-role-${token}'
+  params: {
+    pipelinePrincipalId: pipelinePrincipalId
+    incomingTopicName: analyzer.outputs.incomingTopicName
   }
 }
 

@@ -360,6 +360,14 @@ module pipelineRoles 'modules/pipeline-roles.bicep' = if (!empty(pipelinePrincip
     pipelinePrincipalId: pipelinePrincipalId
     blueName: blue.outputs.name
     greenName: green.outputs.name
+  }
+}
+
+module announcerRole 'modules/announcer-role.bicep' = if (!empty(pipelinePrincipalId)) {
+  scope: group
+  name: 'announcer-role'
+  params: {
+    pipelinePrincipalId: pipelinePrincipalId
     incomingTopicName: analyzer.outputs.incomingTopicName
   }
 }

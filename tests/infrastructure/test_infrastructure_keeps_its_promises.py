@@ -14,10 +14,10 @@ ROLES = {
 }
 # Every role that anybody gets anywhere: (file, symbol) -> what is assigned. docs/infrastructure.md says why.
 ASSIGNED = {
+    ("modules/announcer-role.bicep", "announces"): "eventGridDataSender",
     ("modules/component-role.bicep", "assignment"): "monitoringMetricsPublisher",
     ("modules/dead-letter-role.bicep", "assignment"): "storageBlobDataContributor",
     ("modules/events.bicep", "analyzerSends"): "eventGridDataSender",
-    ("modules/pipeline-roles.bicep", "announces"): "eventGridDataSender",
     ("modules/pipeline-roles.bicep", "deploysToBlue"): "websiteContributor",
     ("modules/pipeline-roles.bicep", "deploysToGreen"): "websiteContributor",
     ("modules/storage-roles.bicep", "assignments"): "roleId",
@@ -82,6 +82,14 @@ def test_every_role_assignment_is_on_the_list() -> None:
         every[bicep.name, symbol] = "role" if role == "id" else role
         assert "scope" in bicep.body(symbol), f"{symbol} reaches the whole resource group"
     assert every == ASSIGNED
+
+
+@pytest.mark.parametrize("name", ["main.bicep", "adopt.bicep"])
+def test_a_pipeline_may_announce_wherever_there_is_a_topic(name: str) -> None:
+    """The topic takes no keys, so without the role nobody but the timer tells of a deployment."""
+    given = source(name).body("announcerRole")["params"]
+    assert given["pipelinePrincipalId"] == "pipelinePrincipalId"
+    assert last_name(given["incomingTopicName"]) == "incomingTopicName"
 
 
 def test_role_ids_are_the_published_ones() -> None:
