@@ -113,7 +113,6 @@ def _halved(
 ) -> Floats:  # fmt: skip
     """The root of the falling slope in [low, high], by bisection: slow, bounded, always right."""
     a, rho = line
-    high = np.where(rho > 0, np.minimum(high, (1 - a) / rho), high)
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         slope, _curve = _slope(middle, requests, rates, a, rho)

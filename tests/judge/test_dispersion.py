@@ -139,6 +139,20 @@ def test_bursts_weigh_on_the_larger_slot(k):
         assert 0.6 < np.median(effect(found, each)) / (1 + (each - 1) / (k + 1)) < 2.5
 
 
+@pytest.mark.parametrize("k", [50, 200])
+def test_slots_of_one_size_tell_nothing_of_clusters(k):
+    """Both shapes weigh alike on them: taken for clusters, they would weigh on each operation and instance as much."""
+    bad, requests = minutes(0.01, k, 80)
+    bad_c, requests_c = minutes(0.01, k, 20, seed=2)
+    found = correlation((bad_c, bad[:, 60:]), (requests_c, requests[:, 60:]), bad[:, :60], requests[:, :60])
+    assert (found.clusters == 0).all()
+    assert (found.icc > 0).any()
+
+
+def test_requests_tell_at_least_as_much_as_one_of_them():
+    assert Correlation(np.array([0.9]), np.array([50.0])).effect(np.array([10.0, 1.0, 0.0])).tolist() == [10, 1, 1]
+
+
 def test_minutes_without_requests_are_no_pairs():
     """Neither the pair before a gap nor the one after it tells anything; the others tell what they would."""
     bad, requests = minutes(0.005, 200, 15, rollouts=20)
