@@ -91,6 +91,20 @@ def test_indicators_that_share_alpha_take_longer_to_find_a_fault():
     assert many.median > alone.median + 3
 
 
+def test_a_smaller_beta_takes_longer_to_prove():
+    sure, unsure = (
+        plan(FAILURES, **{**TRAFFIC, "settings": Settings(horizon=500, beta=beta)}, faults=()) for beta in (0.0001, 0.2)
+    )
+    assert unsure.safe.median < sure.safe.median / 2
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_a_baseline_that_never_or_always_fails_has_a_plan(rate):
+    found = plan(FAILURES, **{**TRAFFIC, "baseline_rate": rate}, faults=(2,))
+    assert (found.safe.median is None) == (rate == 1.0)
+    assert found.faults[0].harmful.median is None
+
+
 def test_the_watch_has_no_plan():
     assert "no concurrent baseline" in plan(FAILURES, **{**TRAFFIC, "canary_share": 1.0}).safe.reason
 
