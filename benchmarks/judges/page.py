@@ -26,7 +26,8 @@ from their public descriptions and sources (cited in
   back what is within it is a false rollback. That is the question OUR judge is asked; the others ask theirs, and the
   last four columns ask them ours, with alpha 1 %.
 - **The clock**: everybody has two hours. Judges that prove nothing promote when they are over (on the ladder: an hour
-  at 10 %, an hour at 50 %); ours promotes when the canary is proven, and holds where that is impossible.
+  at 10 %, an hour at 50 %); ours promotes when the canary is proven, and holds where that is impossible. On the ladder
+  it has its policy's two hours at each share, so that a promotion there may take longer than two hours in all.
 - **Argo Rollouts, Flagger**: 99 % success in each minute, or p95 below 1.2 times the usual, with failureLimit 0 and
   threshold 5. "Tuned" knows the base rate, the traffic and the fault in advance: the fastest of {tried} thresholds and
   limits that rolls back at most 1 % of equal canaries.
@@ -53,7 +54,8 @@ def _picture() -> Iterator[str]:
         "![False rollbacks against minutes to rollback, for each judge](pictures/comparison.svg)\n\n"
         "Left is honest, down is fast. Across: the worst share of false rollbacks among canaries that are no different:"
         " in calm minutes, in a shared outage, in overdispersed minutes. Up: median minutes until a fault of five times"
-        " the base rate is rolled back, at 10 % of the traffic (120: more than half were not).\n"
+        " the base rate is rolled back, at 10 % of the traffic (120: more than half were not). Dots that would cover"
+        " each other stand side by side, the first of the legend in its own place.\n"
     )
 
 
@@ -183,7 +185,7 @@ def plot(results: dict[str, Any]) -> str:
         x = Axis("false rollbacks of equal canaries, % (worst)", 0, 100, (0, 25, 50, 75, 100))
         y = Axis("minutes to rollback", 1, NEVER, (1, 2, 5, 10, 20, 50, NEVER), log=True)
         panel = Panel(at, (340, 210), x, y, f"{rpm:,} requests a minute")
-        for judge in reversed(judges):
+        for judge in judges:
             worst = max(cells[PLANS[0], case, rpm, judge]["false_rollbacks"] for case in equal)
             median = cells[PLANS[0], FAULT, rpm, judge]["rollback"][0]
             panel.dot(100 * worst, NEVER if median is None else median, colours[judge])
