@@ -135,7 +135,7 @@ class Rows:
         try:
             inflate = zlib.decompressobj()
             raw = inflate.decompress(data, PACKED_LIMIT)
-            if inflate.unconsumed_tail or not inflate.eof:
+            if not inflate.eof:
                 raise CountsError(f"packed rows: not complete, or more than {PACKED_LIMIT} bytes")
             packed = msgspec.msgpack.decode(raw, type=_Packed)
             if packed.version != PACKED_VERSION:
