@@ -25,7 +25,7 @@ SLACK_SECTION_CHARACTERS = 3000
 TEXT_CHARACTERS = 2000
 SHORT_TEXT_CHARACTERS = 300  # where nothing else helps; also of what a device shows that knows no cards
 NAME_CHARACTERS = 120  # of a service, a version, an id
-LINE_CHARACTERS = 80  # of each of the six texts of a line: even if every sign is escaped, Slack takes all six
+LINE_CHARACTERS = 80  # of each of the seven texts of a line: even if every sign is escaped, Slack takes them all
 LINK_CHARACTERS = 500
 CARD_VERSION = "1.4"  # of Adaptive Cards: what Teams shows on every device
 
@@ -225,7 +225,7 @@ def _teams_line(line: Line) -> Json:
         "type": "Container",
         "separator": True,
         "items": [
-            _runs({"text": line.indicator, "weight": "Bolder"}),
+            _runs({"text": line.indicator, "weight": "Bolder"}, *([{"text": f"  {line.bad}"}] if line.bad else [])),
             _runs({"text": _numbers(line)}),
             _runs({"text": _evidence(line), "isSubtle": True}),
         ],
@@ -249,10 +249,7 @@ def _slack_message(one: Content) -> Json:
             "type": "section",
             "fields": [_mrkdwn(f"*{label}*\n{_escaped(value)}") for label, value in one.facts],
         },
-        *(
-            _section(f"*{_escaped(line.indicator)}*\n{_escaped(_numbers(line))}\n{_escaped(_evidence(line))}")
-            for line in one.lines
-        ),
+        *(_slack_line(line) for line in one.lines),
     ]
     if one.more:
         blocks.append({"type": "context", "elements": [_mrkdwn(_escaped(_left_out(one)))]})
@@ -261,6 +258,11 @@ def _slack_message(one: Content) -> Json:
     if one.link:
         blocks.append(_section(f"<{_escaped(one.link)}|Pipeline run>"))
     return {"text": _escaped(f"{title}. {one.text}")[:SLACK_SECTION_CHARACTERS], "blocks": blocks}
+
+
+def _slack_line(line: Line) -> Json:
+    said = "\n".join(_escaped(text) for text in (line.bad, _numbers(line), _evidence(line)) if text)
+    return _section(f"*{_escaped(line.indicator)}*\n{said}")
 
 
 def _escaped_text(one: Content) -> str:

@@ -141,7 +141,7 @@ def write_failed(rollout: Rollout, seen: Observation, error: str, now: float) ->
             NoticeKind.NOT_CARRIED_OUT,
             f"Decided, NOT carried out: {missing(rollout, seen.pool)}. {_left(rollout, seen.pool)}"
             f"{failures} attempts failed: {looked.write_error}. It is tried again at every tick. "
-            f"Reason of the decision: {rollout.reason}",
+            f"The decision that waits for this write: {rollout.reason}",
             command=_typed(HoldReason.CANNOT_WRITE, rollout),
         )
     return draft.decision(settled=False)
@@ -544,7 +544,7 @@ class Draft:
             channels=() if self.seen.standing.mode is Mode.OBSERVE else self.seen.standing.channels,
             weights=pool.weights if isinstance(pool, PoolReading) else None,
             live=marker.live if isinstance(marker, MarkerReading) else None,
-            lines=lines(rollout.verdict),
+            lines=lines(rollout.verdict, rollout.pin, rollout.thresholds_ms),
             link=rollout.link,
             command=command,
         )

@@ -3,6 +3,8 @@
 Every sentence holds both numbers and the name of the knob, then what follows.
 """
 
+from collections.abc import Mapping
+
 from analyzers.judge.indicators import Indicator
 from analyzers.judge.verdict import IndicatorEvidence, Side, Verdict, VerdictKind
 from rollouts.notice import Line
@@ -25,8 +27,8 @@ def percent(fraction: float | None) -> str:
 def duration(seconds: float) -> str:
     """Seconds as people write them.
 
-    >>> duration(42), duration(600), duration(5400), duration(90000)
-    ('42 s', '10 min', '1 h 30 min', '1 d 1 h')
+    >>> duration(42), duration(600), duration(5400), duration(9000), duration(90000)
+    ('42 s', '10 min', '90 min', '2 h 30 min', '1 d 1 h')
     """
     whole = round(seconds)
     if whole < 120:
@@ -79,10 +81,26 @@ def evidence(value: float | None, limit: float) -> str:
     return f"{value:.1f} of {limit:.1f}" if value is not None else f"none yet of {limit:.1f}"
 
 
-def lines(verdict: Verdict | None) -> tuple[Line, ...]:
-    """The card's table: one line for each indicator."""
+def bad_means(indicator: Indicator, threshold_ms: float | None) -> str:
+    """What a bad request of a latency indicator is; "" where the name says it, or T is not pinned yet (None).
+
+    >>> from analyzers.judge.indicators import IndicatorKind
+    >>> p95 = Indicator(name="p95", kind=IndicatorKind.QUANTILE, points=0.01, ratio=1.0, quantile=0.95, slowdown=0.2)
+    >>> bad_means(p95, 812.0)
+    'slower than 812 ms (canary 974 ms)'
+    """
+    if indicator.threshold_ms is not None:
+        return f"slower than {indicator.threshold_ms:.0f} ms"
+    if threshold_ms is None or indicator.slowdown is None:
+        return ""
+    return f"slower than {threshold_ms:.0f} ms (canary {threshold_ms * (1 + indicator.slowdown):.0f} ms)"
+
+
+def lines(verdict: Verdict | None, pin: Pin, thresholds_ms: Mapping[str, float]) -> tuple[Line, ...]:
+    """The card's table: one line for each indicator. `thresholds_ms` is the pinned T of each quantile indicator."""
     if verdict is None:
         return ()
+    means = {one.name: bad_means(one, thresholds_ms.get(one.name)) for one in pin.indicators}
     return tuple(
         Line(
             indicator=one.name,
@@ -91,6 +109,7 @@ def lines(verdict: Verdict | None) -> tuple[Line, ...]:
             tolerated=percent(one.boundary),
             harm=evidence(one.harm, one.harm_limit),
             safe=evidence(one.safe, one.safe_limit),
+            bad=means.get(one.name, ""),
         )
         for one in verdict.indicators
     )

@@ -38,6 +38,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     tolerated: str  # "1.7 %"
     harm: str  # "12.3 of 5.3"
     safe: str
+    bad: str = ""  # what a bad request is, where the name does not say: "slower than 812 ms (canary 974 ms)"
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):

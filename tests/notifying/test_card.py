@@ -43,6 +43,13 @@ def test_a_card_holds_both_numbers_the_evidence_and_both_limits(kind: Kind) -> N
 
 
 @pytest.mark.parametrize("kind", list(RENDERS))
+def test_a_card_says_what_a_bad_request_is_where_the_name_does_not(kind: Kind) -> None:
+    """ "p95: canary 1/56 (1.79 %)" says nothing of what the one request did."""
+    seen = text_of(kind, notice(lines=(line("p95", bad="slower than 812 ms (canary 974 ms)"),)))
+    assert "slower than 812 ms (canary 974 ms)" in seen
+
+
+@pytest.mark.parametrize("kind", list(RENDERS))
 @pytest.mark.parametrize("what", list(NoticeKind))
 def test_every_kind_of_notice_has_its_own_words(kind: Kind, what: NoticeKind) -> None:
     assert card.headline(what)[0] in text_of(kind, notice(kind=what))

@@ -1,5 +1,7 @@
 """What the product promises, on virtual time: each scenario ends as the table in the documentation says."""
 
+import re
+
 import pytest
 
 from controller import requests
@@ -391,6 +393,11 @@ def test_a_refused_rollback_is_told_as_not_carried_out_and_done_later(begun):
     assert simulation.rollout.phase is Phase.CLOSING
     assert "not_carried_out" in simulation.kinds()
     loudest = next(notice for _, notice in simulation.told if notice.kind == "not_carried_out")
+    assert "The decision that waits for this write: " in loudest.text, (
+        "its sentence says 'is rolled back', and it is not"
+    )
+    p95 = next(one for one in loudest.lines if one.indicator == "p95")
+    assert re.fullmatch(r"slower than \d+ ms \(canary \d+ ms\)", p95.bad)
     assert "green had 10 % when the pool was last read" in loudest.text
     assert "rolled_back" not in simulation.kinds()
     ends(simulation, Outcome.ROLLED_BACK)
