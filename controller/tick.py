@@ -16,13 +16,13 @@ from controller.intake import follow
 from controller.observe import failed, observe, policy_in_force, read_marker, read_pool, replace_readings
 from controller.world import World
 from notifying.outbox import drain
-from rollouts.decide import decide, overdue, read_back, wants_write, write_failed
+from rollouts.decide import decide, overdue, read_back, write_failed
 from rollouts.decision import Decision
 from rollouts.errors import CanaryError, Conflict, InvariantBroken, Misconfigured, Refused, Unavailable
 from rollouts.observation import MarkerReading, Observation, PoolReading
 from rollouts.policy import Policy
 from rollouts.rollout import Rollout
-from rollouts.rule import marker_is_ours, pool_is_ours
+from rollouts.target import marker_is_ours, pool_is_ours, wants_write
 from storing.entries import Stored
 
 log = logging.getLogger(__name__)

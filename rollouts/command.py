@@ -9,16 +9,16 @@ import msgspec
 from msgspec.structs import replace
 
 from analyzers.judge.verdict import VerdictKind
-from rollouts.decide import Draft
 from rollouts.decision import Decision
+from rollouts.draft import Draft
 from rollouts.errors import Refused
 from rollouts.explain import duration
 from rollouts.holds import HOLDS, Ends
 from rollouts.notice import NoticeKind
 from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Probe, Slot
 from rollouts.rollout import HoldReason, Outcome, Pause, Phase, Rollout
-from rollouts.rule import pool_is_ours
 from rollouts.states import Event, possible
+from rollouts.target import pool_is_ours
 
 
 class CommandKind(StrEnum):

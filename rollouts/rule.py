@@ -14,6 +14,7 @@ from rollouts.holds import HOLDS, Ends, Then
 from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading
 from rollouts.rollout import HoldReason, Phase, Rollout
 from rollouts.states import Event
+from rollouts.target import in_place, marker_is_ours, missing, pool_is_ours
 
 
 class Ruling(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,16 +56,6 @@ def closing(rollout: Rollout, seen: Observation, now: float) -> Ruling:
     return Ruling(why=rollout.ending)
 
 
-def in_place(rollout: Rollout, pool: PoolReading | Failed, marker: MarkerReading | Failed) -> bool:
-    """Pool and marker were read, and say what the rollout wants."""
-    return (
-        isinstance(pool, PoolReading)
-        and isinstance(marker, MarkerReading)
-        and pool.weights == rollout.weights
-        and marker.live is rollout.marker
-    )
-
-
 def left_to_people(rollout: Rollout, seen: Observation) -> Ruling | None:
     """What was decided in mode `act` is not written once the mode says so: that is said, not waited for."""
     mode = seen.standing.mode
@@ -97,35 +88,6 @@ def drift(rollout: Rollout, seen: Observation) -> Ruling | None:
             "not write that: `canary reassert` restores ours",
         )
     return None
-
-
-def pool_is_ours(rollout: Rollout, pool: PoolReading) -> bool:
-    """The weights are the target, the last read-back, what we tried to write since, or the first read after an end."""
-    share = pool.weights.share(rollout.canary)
-    last = rollout.pool_seen
-    return (
-        share == rollout.share
-        or share in rollout.attempted
-        or "pool" in rollout.unread
-        or (last is not None and share == last.weights.share(rollout.canary))
-    )
-
-
-def marker_is_ours(rollout: Rollout, marker: MarkerReading) -> bool:
-    """The marker says the target, the last read-back, what a switch wrote that an end overtook, or see `unread`."""
-    last = rollout.marker_seen
-    if "marker" in rollout.unread:
-        return True
-    overtaken = rollout.outcome is not None and rollout.reached_at is not None and marker.live is rollout.canary
-    return marker.live is rollout.marker or (last is not None and marker.live is last.live) or overtaken
-
-
-def missing(rollout: Rollout, pool: PoolReading | Failed) -> str:
-    """What is decided and not there: a pool that was read back as wanted is not said to be missing."""
-    marker = f"{rollout.pin.marker} {rollout.marker}"
-    if isinstance(pool, PoolReading) and pool.weights == rollout.weights:
-        return marker
-    return f"{rollout.share} % for {rollout.canary}, {marker}"
 
 
 def cannot_write(rollout: Rollout, seen: Observation) -> Ruling | None:

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from analyzers.judge.verdict import Verdict, VerdictKind
 from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline, shift_after
-from rollouts.decide import wants_write
 from rollouts.decision import Decision
 from rollouts.errors import Refused
 from rollouts.holds import HOLDS
@@ -18,6 +17,7 @@ from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolR
 from rollouts.rollout import Hold, HoldReason, Outcome, Phase, Rollout
 from rollouts.rule import drift
 from rollouts.states import TABLE
+from rollouts.target import wants_write
 from tests.storing.examples import START, rollout
 
 NOW = START + 60

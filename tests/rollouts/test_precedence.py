@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from analyzers.judge.counts import Segment
 from analyzers.judge.verdict import Verdict, VerdictKind
 from rollouts import limits
-from rollouts.decide import wants_write
 from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Probe, Slot, Standing, Weights
 from rollouts.rollout import Hold, HoldReason, Phase, Rollout
 from rollouts.rule import Ruling, rule
 from rollouts.states import Event
+from rollouts.target import wants_write
 from tests.storing.examples import START, pin, rollout
 
 BEGAN = int(START) + 600
