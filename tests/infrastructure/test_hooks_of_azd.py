@@ -1,8 +1,6 @@
 """The shell around `azd up`, run for real with stand-ins for az, azd and curl: what is created, and what never."""
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import yaml
 from rollouts.observation import Slot
 from rollouts.policy_file.parse import parse
 from tests.infrastructure.reading import BICEP, ROOT, source
-from tests.infrastructure.stand_in import put
+from tests.infrastructure.stand_in import put, run
 
 # Stands for az, azd and curl: appends its call to the journal and answers what the table says. The longest pattern
 # that the call contains wins; a pattern without an answer fails the call.
@@ -83,9 +81,8 @@ OUTPUTS = {
 class Ran:
     """One run of a hook: its end, and every call that it made."""
 
-    def __init__(self, done: "subprocess.CompletedProcess[str]", journal: Path) -> None:
+    def __init__(self, done: "subprocess.CompletedProcess[str]", lines: list[str]) -> None:
         self.code, self.error = done.returncode, done.stderr
-        lines = journal.read_text().splitlines() if journal.exists() else []
         self.journal: list[dict[str, str]] = [json.loads(line) for line in lines]
         self.calls = [one["call"] for one in self.journal]
         settings = [call.split(" ", 4) for call in self.calls if call.startswith("azd env set ")]
@@ -95,31 +92,14 @@ class Ran:
 @pytest.fixture
 def hook(tmp_path: Path) -> Any:
     """Runs a hook with these answers and this azd environment."""
-    tools = tmp_path / "bin"
-    put(tools, ("az", "azd", "curl"), STAND_IN)
+    put(tmp_path / "bin", ("az", "azd", "curl"), STAND_IN)
+    azd = {"AZURE_ENV_NAME": "try", "AZURE_SUBSCRIPTION_ID": "11111111-1111-1111-1111-111111111111"}
 
-    def run(name: str, answers: dict[str, str | None], **environment: str) -> Ran:
-        (tmp_path / "answers").write_text(json.dumps(answers))
-        journal = tmp_path / f"journal-{len(list(tmp_path.iterdir()))}"
-        done = subprocess.run(
-            [shutil.which("bash") or "bash", str(BICEP / "hooks" / name)],
-            env={
-                "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-                "JOURNAL": str(journal),
-                "ANSWERS": str(tmp_path / "answers"),
-                "AZURE_ENV_NAME": "try",
-                "AZURE_SUBSCRIPTION_ID": "11111111-1111-1111-1111-111111111111",
-                "TMPDIR": str(tmp_path),
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        return Ran(done, journal)
+    def of(name: str, answers: dict[str, str | None], **environment: str) -> Ran:
+        script = BICEP / "hooks" / name
+        return Ran(*run(script, folder=tmp_path, answers=answers, environment={**azd, **environment}))
 
-    return run
+    return of
 
 
 def test_the_first_time_everything_is_created(hook: Any) -> None:

@@ -1,9 +1,7 @@
 """Pipelines: valid by the published schemas, their shell clean, and their scripts run for real with stand-ins."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -17,7 +15,7 @@ from typer.main import get_command
 from cli.main import app
 from sample_function.function_app import packaged_version
 from tests.infrastructure.reading import BICEP, ROOT
-from tests.infrastructure.stand_in import put
+from tests.infrastructure.stand_in import put, run
 
 PIPELINES = sorted((ROOT / "pipelines").glob("*.yml"))
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -57,37 +55,21 @@ TIMED_OUT = (3, DECISION)
 class Ran:
     """One run of a script."""
 
-    def __init__(self, done: "subprocess.CompletedProcess[str]", journal: Path) -> None:
+    def __init__(self, done: "subprocess.CompletedProcess[str]", calls: list[str]) -> None:
         self.code, self.output, self.error = done.returncode, done.stdout, done.stderr
-        self.calls = journal.read_text().splitlines() if journal.exists() else []
+        self.calls = calls
 
 
 @pytest.fixture
 def script(tmp_path: Path) -> Any:
     """Runs a script of pipelines/ with these answers."""
-    tools = tmp_path / "bin"
-    put(tools, ("az", "canary"), STAND_IN)
+    put(tmp_path / "bin", ("az", "canary"), STAND_IN)
 
-    def run(name: str, *arguments: str, answers: Case | None = None, **environment: str) -> Ran:
-        (tmp_path / "answers").write_text(json.dumps(answers or {}))
-        journal = tmp_path / f"journal-{len(list(tmp_path.iterdir()))}"
-        done = subprocess.run(
-            [shutil.which("bash") or "bash", str(ROOT / "pipelines" / name), *arguments],
-            env={
-                "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
-                "JOURNAL": str(journal),
-                "ANSWERS": str(tmp_path / "answers"),
-                "TMPDIR": str(tmp_path),
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        return Ran(done, journal)
+    def of(name: str, *arguments: str, answers: Case | None = None, **environment: str) -> Ran:
+        script = ROOT / "pipelines" / name
+        return Ran(*run(script, *arguments, folder=tmp_path, answers=answers or {}, environment=environment))
 
-    return run
+    return of
 
 
 def tool(name: str) -> str:
