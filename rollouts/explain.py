@@ -108,7 +108,7 @@ def lines(verdict: Verdict | None, pin: Pin, thresholds_ms: Mapping[str, float])
             baseline=counted(one.baseline),
             tolerated=percent(one.boundary),
             harm=evidence(one.harm, one.harm_limit),
-            safe=evidence(one.safe, one.safe_limit),
+            safe="not asked, no baseline beside it" if verdict.one_sample else evidence(one.safe, one.safe_limit),
             bad=means.get(one.name, ""),
         )
         for one in verdict.indicators

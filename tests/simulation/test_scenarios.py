@@ -37,6 +37,8 @@ def test_good_goes_10_50_100_and_is_promoted(begun):
     ends(simulation, Outcome.PROMOTED)
     assert simulation.rollout.shares == (10, 50, 100)
     assert simulation.kinds() == ["started", "raised", "raised", "switched", "promoted"]
+    promoted = simulation.told[-1][1]
+    assert {one.safe for one in promoted.lines} == {"not asked, no baseline beside it"}, "nothing is still to come"
 
 
 @pytest.mark.parametrize(
