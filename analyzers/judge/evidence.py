@@ -9,7 +9,7 @@ are computed at once: alternatives depend on cumulative sums of the past only.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from analyzers.judge.dispersion import Correlation
 from analyzers.judge.projection import RATE_MIN, Floats, log_e, within
@@ -122,11 +122,16 @@ def past_rate(bad: Floats, requests: Floats, prior_bad: Floats, prior: Floats) -
     return within((before_bad + PRIOR_BAD) / (before + PRIOR_REQUESTS), RATE_MIN, 1 - RATE_MIN)
 
 
+def leaves_room(baseline_rate: Floats, tolerance: Tolerance) -> NDArray[np.bool_]:
+    """Where not everything is tolerated: elsewhere neither harm nor safety can be told."""
+    return tolerance.points + tolerance.ratio * baseline_rate < 1 - RATE_MIN
+
+
 def harm_intervals(streams: Streams, tolerance: Tolerance, cap: float) -> Floats:
     """Log e-values of every interval for each harm alternative, shape (alternatives, ..., intervals)."""
     baseline_rate = past_rate(streams.baseline_bad, streams.baseline, streams.prior_bad, streams.prior)
     bound = within(tolerance.points + tolerance.ratio * baseline_rate, RATE_MIN, None)
-    possible = bound < 1 - RATE_MIN
+    possible = leaves_room(baseline_rate, tolerance)
     good = 1 - np.where(possible, bound, 0.5)
     factors, most = (np.array(one).reshape((-1,) + (1,) * good.ndim) for one in (HARM_FACTORS, HARM_CAPS))
     rates = within(1 - good**factors, RATE_MIN, 1 - RATE_MIN)
@@ -165,7 +170,6 @@ def safe(streams: Streams, tolerance: Tolerance) -> Floats:
     say nothing.
     """
     baseline_rate = past_rate(streams.baseline_bad, streams.baseline, streams.prior_bad, streams.prior)
-    possible = tolerance.points + tolerance.ratio * baseline_rate < 1 - RATE_MIN
     rates = safe_rates(baseline_rate, tolerance)
     values = log_e(
         reduced(streams),
@@ -173,7 +177,7 @@ def safe(streams: Streams, tolerance: Tolerance) -> Floats:
         tolerance.points,
         tolerance.ratio,
     )
-    values = np.where(possible, values, 0.0)
+    values = np.where(leaves_room(baseline_rate, tolerance), values, 0.0)
     weights = np.log(np.array(SAFE_WEIGHTS)).reshape((-1,) + (1,) * baseline_rate.ndim)
     evidence: Floats = np.logaddexp.reduce(np.cumsum(values, axis=-1) + weights, axis=0)
     return evidence

@@ -7,7 +7,7 @@ import numpy as np
 
 from analyzers.judge.checks import check
 from analyzers.judge.counts import Counts, Role, Settings
-from analyzers.judge.evidence import past_rate, reduced, safe_rates
+from analyzers.judge.evidence import leaves_room, past_rate, reduced, safe_rates
 from analyzers.judge.indicators import Indicator, IndicatorKind
 from analyzers.judge.look import INSTANCES_MIN, Finding, Look
 from analyzers.judge.projection import log_e
@@ -300,7 +300,7 @@ def _needed(look: Look, number: int, safe: Finding) -> tuple[int, int] | None:
     if canary <= 0 or baseline <= 0:
         return None
     rate = past_rate(one.baseline_bad, one.baseline, one.prior_bad, one.prior)[..., -1:]
-    if (tolerance.points + tolerance.ratio * rate >= 1).any():
+    if not leaves_room(rate, tolerance).all():
         return None
     rates = safe_rates(rate, tolerance)
     growth = float(log_e((bad_c, canary, bad_b, baseline), (rates, rate), *tolerance).max())
