@@ -72,7 +72,7 @@ class Pairs(NamedTuple):
     both: NDArray[np.bool_]  # both have requests
     rare: Floats  # the level around which they vary: rare ones in the last RECENT intervals
     requests: Floats  # of all there
-    others: Floats  # requests of an interval but one, on average so far
+    others: Floats  # requests of an interval but one, on average so far: of every interval, the first too
 
     @classmethod
     def of(cls, bad: Floats, requests: Floats) -> "Pairs":
@@ -86,7 +86,7 @@ class Pairs(NamedTuple):
         after = np.where(turned, second - bad[..., 1:], bad[..., 1:]) / frequent
         both = (first > 0) & (second > 0)
         share = np.where(both, first / np.maximum(first + second, 1), 0.5)
-        return cls(before, after, share, both, rare, recent, _others(requests)[..., 1:])
+        return cls(before, after, share, both, rare, recent, _others(requests))
 
     def over_coin_flips(self, possible: Floats) -> Floats:
         """Log likelihood of each correlation over that of coin flips, (possible, ..., intervals - 1).
@@ -108,7 +108,7 @@ class Pairs(NamedTuple):
 
     def _bursts(self, possible: Floats) -> Floats:
         """Log likelihood of each correlation, the same constant left out as of coin flips."""
-        more = PRIOR_BAD * self.others * possible  # of the level, too, requests tell no more
+        more = PRIOR_BAD * self.others[..., 1:] * possible  # of the level, too, requests tell no more
         odds = (self.rare + PRIOR_BAD + more) / (self.requests - self.rare + PRIOR_BAD + more)
         return self._split(odds * (2 / possible))
 
@@ -143,11 +143,12 @@ def correlation(
         baseline = np.concatenate((history, baseline), -1)
     looks = _renewals(intervals)
     alike = ASKED.reshape((-1,) + (1,) * canary.ndim)
-    others_c, others_b = _others(canary), _others(baseline)[..., past:]
+    canaries, baselines = Pairs.of(canary_bad, canary), Pairs.of(baseline_bad, baseline)
+    others_c, others_b = canaries.others, baselines.others[..., past:]
     clusters = alike * (np.maximum(others_b, 1) / np.maximum(others_c, 1))[..., 1:]
     either = np.concatenate((np.broadcast_to(alike, clusters.shape), clusters))
-    told = _before(Pairs.of(baseline_bad, baseline).over_coin_flips(alike), looks + past)
-    own = _before(Pairs.of(canary_bad, canary).over_coin_flips(either), looks)
+    told = _before(baselines.over_coin_flips(alike), looks + past)
+    own = _before(canaries.over_coin_flips(either), looks)
     posterior = _with_those_between(told + own) + _log_prior(canary.ndim)
     found = _believed(posterior.reshape(-1, *own.shape[2:]), others_c[..., looks], others_b[..., looks])
     spans = np.diff([*looks.tolist(), intervals])

@@ -179,8 +179,7 @@ def safe(streams: Streams, tolerance: Tolerance) -> Floats:
     )
     values = np.where(leaves_room(baseline_rate, tolerance), values, 0.0)
     weights = np.log(np.array(SAFE_WEIGHTS)).reshape((-1,) + (1,) * baseline_rate.ndim)
-    evidence: Floats = np.logaddexp.reduce(np.cumsum(values, axis=-1) + weights, axis=0)
-    return evidence
+    return _log_sum(np.cumsum(values, axis=-1) + weights)
 
 
 def safe_rates(baseline_rate: Floats, tolerance: Tolerance) -> Floats:
@@ -210,8 +209,7 @@ def fading(log_e_values: Floats, starts: Starts, limit: float) -> float:
 def mixed_over(values: Floats) -> Floats:
     """log of the weighted mean of exp(values) over the alternatives, axis 0."""
     shaped = alternative_weights(values.shape[0]).reshape((-1,) + (1,) * (values.ndim - 1))
-    mean: Floats = np.logaddexp.reduce(values + shaped, axis=0)
-    return mean
+    return _log_sum(values + shaped)
 
 
 def alternative_weights(number: int) -> Floats:
@@ -240,3 +238,10 @@ def log_upper(bad: ArrayLike, requests: ArrayLike, limit: float) -> Floats:
 
 def _xlog(weight: Floats, value: Floats) -> Floats:
     return np.where(weight > 0, weight * np.log(np.where(weight > 0, value, 1.0)), 0.0)
+
+
+def _log_sum(values: Floats) -> Floats:
+    """np.logaddexp.reduce over axis 0, at half its cost."""
+    high = values.max(axis=0)
+    total: Floats = high + np.log(np.exp(values - high).sum(axis=0))
+    return total

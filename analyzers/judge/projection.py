@@ -46,7 +46,7 @@ def project(
     a, rho = np.asarray(points, dtype=np.float64), np.asarray(ratio, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         # The two terms of the objective peak at x = p_b and at y = p_c: the root lies between.
-        peak = within(np.where(rho > 0, (p_c - a) / rho, p_b), 0.0, 1.0)
+        peak = within((p_c - a) / rho, 0.0, 1.0)
         low, high = np.minimum(p_b, peak), np.maximum(p_b, peak)
         x = within(_cubic_root((n_c, n_b), (p_c, p_b), a, rho), low, high)
         tied = (rho > 0) & (n_c > 0) & (n_b > 0)
@@ -60,8 +60,9 @@ def project(
                 break
         if lost.any():
             x = np.where(lost, _halved(low, high, (n_c, n_b), (p_c, p_b), (a, rho)), x)
-    # Without canary requests, or with an absolute limit (rho = 0), the baseline is free: q_b = p_b.
-    x = np.where((rho <= 0) | (n_c <= 0), p_b, np.where(n_b <= 0, peak, x))
+    if not tied.all():
+        # Without canary requests, or with an absolute limit (rho = 0), the baseline is free: q_b = p_b.
+        x = np.where((rho <= 0) | (n_c <= 0), p_b, np.where(n_b <= 0, peak, x))
     x = within(x, RATE_MIN, 1 - RATE_MIN)
     return within(a + rho * x, RATE_MIN, 1 - RATE_MIN), x
 
@@ -76,8 +77,8 @@ def within(values: ArrayLike, low: ArrayLike | None, high: ArrayLike | None) -> 
 def _cubic_root(requests: tuple[Floats, Floats], rates: tuple[Floats, Floats], a: Floats, rho: Floats) -> Floats:
     """The root inside (0, 1) of `n_c rho (p_c - y) x (1 - x) + n_b (p_b - x) y (1 - y) = 0`.
 
-    All three roots are real; the trigonometric form -2 sqrt(Q) cos((theta - 2 pi) / 3) - b / 3 always is
-    the middle one, the one inside (Press et al., Numerical Recipes, 5.6.12).
+    All three roots are real; the one inside is the middle one, 2 sqrt(Q) sin(arcsin(R / sqrt(Q^3)) / 3) - b / 3
+    (Press et al., Numerical Recipes, 5.6.12: cos((theta - 2 pi) / 3) there, theta the arccosine).
     """
     (n_c, n_b), (p_c, p_b) = requests, rates
     weight = n_c * rho
@@ -90,8 +91,8 @@ def _cubic_root(requests: tuple[Floats, Floats], rates: tuple[Floats, Floats], a
     q = np.maximum(square - c / 3, 0.0)
     r = third * (square - c / 2) + d / 2
     root_q = np.sqrt(q)
-    theta = np.arccos(within(r / (q * root_q), -1.0, 1.0))
-    root: Floats = -2 * root_q * np.cos((theta - 2 * np.pi) / 3) - third
+    angle = np.arcsin(within(r / (q * root_q), -1.0, 1.0))
+    root: Floats = 2 * root_q * np.sin(angle / 3) - third
     return root
 
 
