@@ -234,12 +234,14 @@ def start(world: World, request: Request) -> Answer:
 
 
 def command(world: World, request: Request) -> Answer:
-    """POST /services/{service}/{command}."""
-    service, verb = _service(request), _param(request, "command")
+    """POST /services/{service}/{command}: to the service, or to its rollout."""
+    of_service = {"target": target, "release": release, "start": start, "mode": mode}
+    verb = _param(request, "command")
+    if verb in of_service:
+        return of_service[verb](world, request)
     if verb not in tuple(CommandKind):
-        known = ", ".join((*CommandKind, "target", "release", "start", "mode"))
-        raise NotFound(f"{verb[:50]!r} is no command: use one of {known}")
-    asked = _body(request, AskedCommand)
+        raise NotFound(f"{verb[:50]!r} is no command: use one of {', '.join((*CommandKind, *of_service))}")
+    service, asked = _service(request), _body(request, AskedCommand)
     who = _who(request, asked)
     ordered = Command(
         kind=CommandKind(verb),

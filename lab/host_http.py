@@ -34,7 +34,6 @@ class Route:
     def __init__(self, prefix: str, template: str, methods: frozenset[str] | None) -> None:
         path = f"/{prefix}/{template.strip('/')}" if prefix else f"/{template.strip('/')}"
         self.methods = methods or DEFAULT_METHODS
-        self.literal = len(PARAMETER.sub("", path))  # of two that match, the longer literal wins
         self._pattern = re.compile(_pattern(path), re.IGNORECASE)
 
     def match(self, method: str, path: str) -> dict[str, str] | None:
@@ -102,8 +101,10 @@ class Front:
         self._key = key
         self._invoke = invoke
         self._events = {f.name.lower(): f for f in functions if f.kind == "eventGridTrigger"}
-        routes = [(route_of(f, prefix), f) for f in functions if f.kind == "httpTrigger"]
-        self._routes = sorted(routes, key=lambda pair: -pair[0].literal)
+        # As Azure's host does (FunctionMetadataManager, WebJobsRouteBuilder): the first that matches in the order of
+        # the functions' names; a literal route does not win over a parameter (azure-functions-host issue 9876).
+        named = sorted(functions, key=lambda f: f.name.upper())
+        self._routes = [(route_of(f, prefix), f) for f in named if f.kind == "httpTrigger"]
 
     def application(self) -> web.Application:
         """The aiohttp application to serve."""

@@ -61,8 +61,9 @@ class TestHttp:
         assert host.call("GET", "/api/echo/abc").json()["route"] == {"word": "abc"}
         assert host.call("GET", "/api/echo/abc/x").status_code == 404
 
-    def test_a_literal_route_wins_over_a_parameter(self, host: Any) -> None:
-        assert host.call("GET", "/api/echo/fixed").text == "the literal route"
+    def test_of_two_routes_the_one_of_the_first_function_name_wins_literal_or_not(self, host: Any) -> None:
+        assert host.call("GET", "/api/echo/fixed").json()["route"] == {"word": "fixed"}, "echo before fixed"
+        assert host.call("GET", "/api/open").text == "open", "any before open_to_all, and of another method"
 
     def test_a_method_that_is_not_declared_is_not_found(self, host: Any) -> None:
         assert host.call("DELETE", "/api/echo/abc").status_code == 404

@@ -24,8 +24,7 @@ def post(
         body=json.dumps({"actor": "ada", "reason": "numbers"} | body).encode(),
         principal=principal,
     )
-    work = {"target": api.target, "release": api.release, "start": api.start}.get(path, api.command)
-    answer = api.handled(work, lambda: simulation.world, asked)
+    answer = api.handled(api.command, lambda: simulation.world, asked)
     return answer.status, json.loads(answer.body), answer.wake
 
 

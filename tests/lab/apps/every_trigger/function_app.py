@@ -41,6 +41,11 @@ def fixed(req: func.HttpRequest) -> str:
     return "the literal route"
 
 
+@app.route(route="{any}", methods=["PUT"])
+def any(req: func.HttpRequest) -> str:  # noqa: A001  # its name comes first
+    return "any"
+
+
 @app.route(route="breaks")
 def breaks(req: func.HttpRequest) -> str:
     raise ValueError("no luck with " + os.environ["TEAMS_WEBHOOK_URL"])
