@@ -47,6 +47,7 @@ OWN_AT_ONCE = 10  # own queries under way: those of 50 services, none of them an
 OWN_PARTS = 8  # windows in which an own query is asked whose answer would be cut
 QUERIES_LIMIT = 32  # per look: to find two broken scopes of fifty takes 23, three 30
 READ_SECONDS = 30.0  # until a query that does not answer is given up
+SOONER_SECONDS = 5.0  # so long before, the service itself ends the query: it tells, and works on for nobody
 CONNECT_SECONDS = 5.0
 DETAIL_LIMIT = 300  # characters of the service's own message in ours
 OWN_COLUMNS = ("role_name", "instance", "operation", "interval", "rows", "bad")
@@ -152,7 +153,7 @@ class AppInsights:
         where = f"workspace {workspace}"
         try:
             answer = self._connected().query_workspace(
-                workspace, text, timespan=span, server_timeout=int(self._read_seconds)
+                workspace, text, timespan=span, server_timeout=max(1, int(self._read_seconds - SOONER_SECONDS))
             )
         except azure.HttpResponseError as error:
             if error.response is None:  # from the credential: the API was not asked at all
@@ -392,6 +393,8 @@ def _translated(error: "HttpResponseError", workspace: str) -> Exception:
         )
     if status == 404:
         return _RefusedError(f"{detail}; check services.*.workspace (the workspace id, a guid)", permanent=True)
+    if status == 504:  # the query took too long: asked again at once it would take as long again
+        return _RefusedError(f"{detail}; asked again at the next tick", permanent=False)
     if status in (408, 429) or status >= 500:
         return _AgainError(detail, _retry_after(error))
     if status in (400, 413):

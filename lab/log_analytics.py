@@ -72,6 +72,7 @@ class Faults(msgspec.Struct, kw_only=True):
 
     outage: bool = False  # 503 to everything
     timeout: bool = False  # 504: the query took too long
+    busy_seconds: float = 0.0  # a query takes so long; 504 where the request's `Prefer: wait` ends before
     hang_seconds: float = 0.0  # no answer for so long
     throttle: int = 0  # so many requests get a 429
     retry_after: str | None = "1"  # their Retry-After; None = they have none
@@ -203,10 +204,11 @@ class LogAnalytics:
         workspace = request.match_info["workspace"]
         text, timespan = _question(await request.read())
         response = _refused_token(request.headers.get("Authorization"))
-        response = response or await self._faulty(text, workspace)
+        prefer = request.headers.get("Prefer", "")
+        response = response or await self._faulty(text, workspace, prefer)
         table: Table | None = None
         if response is None:
-            response, table = await self._answer(text, timespan, request.headers.get("Prefer", ""))
+            response, table = await self._answer(text, timespan, prefer)
         self.queries.append(
             LoggedQuery(
                 at=self._clock(),
@@ -221,18 +223,20 @@ class LogAnalytics:
         )
         return response
 
-    async def _faulty(self, text: str, workspace: str) -> web.Response | None:
+    async def _faulty(self, text: str, workspace: str, prefer: str) -> web.Response | None:
         """What the faults make of the request; None = nothing is wrong with it."""
         faults = self.faults
         if faults.hang_seconds:
             await asyncio.sleep(faults.hang_seconds)
+        if faults.busy_seconds:
+            await asyncio.sleep(min(faults.busy_seconds, _waited_for(prefer)))
         if faults.throttle > 0:
             faults.throttle -= 1
             headers = {"Retry-After": faults.retry_after} if faults.retry_after is not None else {}
             return _error(429, "ThrottledError", "The request rate is too high", headers=headers)
         if faults.outage:
             return _error(503, "ServiceUnavailable", "The service is temporarily unavailable")
-        if faults.timeout:
+        if faults.timeout or faults.busy_seconds > _waited_for(prefer):
             return _error(504, "GatewayTimeout", "The query execution timed out")
         if faults.forbidden:
             message = "The provided credentials have insufficient access to perform the requested operation"
@@ -401,6 +405,12 @@ def _question(body: bytes) -> tuple[str, str | None]:
     except msgspec.MsgspecError:
         return "", None
     return asked.query, asked.timespan
+
+
+def _waited_for(prefer: str) -> float:
+    """Seconds that the service works on a query: those of `Prefer: wait`, 180 without, 600 at most."""
+    found = re.search(r"\bwait=(\d+)", prefer)
+    return min(float(found[1]), 600.0) if found else 180.0
 
 
 def _refused_token(authorization: str | None) -> web.Response | None:

@@ -57,17 +57,28 @@ def test_a_wish_may_be_a_date(world):
     assert found.retry_at > world.start + 3600 + 365 * 86_400
 
 
-@pytest.mark.parametrize(("fault", "code"), [("outage", "503"), ("timeout", "504")])
-def test_an_outage_is_tried_again_and_then_a_failure_of_all(world, fault, code):
+@pytest.mark.parametrize(("fault", "code", "asked"), [("outage", "503", 3), ("timeout", "504", 1)])
+def test_an_outage_is_tried_again_and_a_query_that_took_too_long_is_not(world, fault, code, asked):
+    """A second query of the same length would make a tick twice as long, and the service no less busy."""
     setattr(world.logs.faults, fault, True)
     scopes = many(world, 3)
     found = world.look(*scopes)
     assert failed(found) == ["r0", "r1", "r2"]
     assert code in found["r0"].detail
     assert not found["r0"].permanent
-    assert len(world.logs.queries) == 3
+    assert len(world.logs.queries) == asked
     setattr(world.logs.faults, fault, False)
     assert failed(world.look(*scopes)) == []
+
+
+def test_the_service_ends_a_query_before_we_stop_listening(world):
+    """It would work on for nobody, and the next tick would find it busier."""
+    world.logs.faults.busy_seconds = 60
+    source = AppInsights(world.url, lambda: world.credential, sleep=world.sleeps.append, read_seconds=2.0)
+    found = source.counts(world.workspace, [world.scope()], world.start)["r1"]
+    assert isinstance(found, Failed)
+    assert "504 GatewayTimeout" in found.detail
+    assert (world.sleeps, len(world.logs.queries)) == ([], 1)
 
 
 def test_after_giving_up_no_further_query_of_the_look_is_asked(world):

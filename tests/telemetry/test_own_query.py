@@ -99,12 +99,12 @@ def test_own_queries_are_asked_beside_each_other(world, monkeypatch):
     met, others = asyncio.Barrier(5), world.logs._faulty
     asked = []
 
-    async def together(text, workspace):
+    async def together(text, *asked_with):
         if "_roles" in text:
             asked.append(text)
             if len(asked) > 1:  # the first goes ahead: where the service says no to it, no other is asked
                 await met.wait()
-        return await others(text, workspace)
+        return await others(text, *asked_with)
 
     monkeypatch.setattr(world.logs, "_faulty", together)
     source = app_insights.AppInsights(world.url, lambda: world.credential, read_seconds=10)
