@@ -56,15 +56,16 @@ def observe(
             return rollout.id, error
 
     def seen(rollout: Rollout, question: Questions) -> Observation:
+        found = telemetry.get(rollout.id)
         return Observation(
             pool=read_pool(world, rollout.pin),
             marker=read_marker(world, rollout.pin),
-            telemetry=telemetry.get(rollout.id),
+            telemetry=found,
             probes=probe(world, rollout.pin),
             standing=current[rollout.id],
             asked_at=now,
             stored=world.records.counts(rollout.service, rollout.id, len(rollout.pin.indicators)),
-            same_hours=_same_hours(world, rollout, question, now),
+            same_hours=_same_hours(world, rollout, question, now, answered=isinstance(found, Counted)),
             quantiles=_quantiles(world, rollout, question),
             warmed=_warm_up(world, rollout) if question.warm_up else None,
         )
@@ -171,13 +172,16 @@ def _warm_up(world: World, rollout: Rollout) -> bool:
     )
 
 
-def _same_hours(world: World, rollout: Rollout, question: Questions, now: float) -> Rows | None:
-    """The baseline of yesterday's same hours: asked once, then from the store; None = not to be had now."""
+def _same_hours(world: World, rollout: Rollout, question: Questions, now: float, *, answered: bool) -> Rows | None:
+    """The baseline of yesterday's same hours: asked once, then from the store; None = not to be had now.
+
+    A workspace that has just not `answered` is not asked: a tick must end before the host ends it.
+    """
     if question.same_hours is None:
         return None
     indicators = len(rollout.pin.indicators)
     stored = world.records.same_hours(rollout.service, rollout.id, indicators)
-    if stored is not None:
+    if stored is not None or not answered:
         return stored
     found = world.telemetry.counts(rollout.pin.workspace, [question.same_hours], now).get(rollout.id)
     if not isinstance(found, Counted):

@@ -4,6 +4,7 @@ from lab.simulation import Simulation
 from rollouts import limits
 from rollouts.observation import Slot
 from rollouts.rollout import Phase
+from tests.simulation.test_scenarios import LONG
 
 
 def test_a_history_longer_than_one_tick_stores_is_stored_by_several(policy, tmp_path):
@@ -24,3 +25,18 @@ def test_a_history_longer_than_one_tick_stores_is_stored_by_several(policy, tmp_
     assert simulation.world.records.incidents(5) == []
     stored = simulation.world.records.counts("checkout", rollout.id, len(rollout.pin.indicators))
     assert len(set(stored.interval.tolist())) >= 100, "every minute of the history is there"
+
+
+def test_a_workspace_that_does_not_answer_is_asked_once_a_tick(begun):
+    """Each question may wait for half a minute: together they must end before the host ends the tick."""
+    simulation = begun()
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.telemetry.outage_until = simulation.now + 100
+    before = simulation.telemetry.queries
+    simulation.run(5)
+    assert (simulation.rollout.phase, simulation.telemetry.queries - before) == (Phase.STEP, 5)
+    simulation.telemetry.outage_until = 0.0
+    simulation.run(2)
+    rollout = simulation.rollout
+    indicators = len(rollout.pin.indicators)
+    assert simulation.world.records.same_hours("checkout", rollout.id, indicators) is not None, "asked once it answers"
