@@ -14,7 +14,6 @@ MAX_SHARES_KEPT = 100  # of the history of shares in one record
 MAX_SEGMENTS_KEPT = 50  # drifting weights must not grow the record without end
 MAX_INSTANCES_KEPT = 300  # whose first appearance is remembered: cold requests are told by it
 DETAIL_CHARACTERS = 500  # of any text that came from outside, in a sentence or a record
-EVENT_BYTES = 64 * 1024  # an event larger than this is not ours
 HISTORY_DECISIONS = 1000  # shown of one rollout
 
 if not PROBE_FAILURES > WRITE_FAILURES > 0:  # a dead canary must not be slower to see than a failed write

@@ -95,7 +95,7 @@ class SqliteStore:
             self._connection.execute(REMOVE, where)
             return None
         etag = uuid4().hex  # never reused, not even by a record that was deleted and made again
-        self._connection.execute("insert or replace into records values (?, ?, ?, ?, ?)", (*where, write.body, etag))
+        self._connection.execute(WRITE, (*where, write.body, etag))
         return etag
 
     def close(self) -> None:

@@ -14,7 +14,6 @@ from rollouts.policy_file.leaves import Leaf, listed, optional
 T_co = TypeVar("T_co", covariant=True)
 
 MAX_SERVICES = 500  # one policy text must fit into one record of the store
-MAX_NOTIFIED = 10  # of one service: two notices to each fit one transaction of 100 writes, with room to spare
 MAX_CHANNELS = 50
 MAX_NOTIFIED = 10  # channels of one service: two notices to each fit one transaction of 100 writes
 MAX_STEPS = 20  # more steps than that cannot each be proven in a day

@@ -52,6 +52,29 @@ def functions(file: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     return [one for one in ast.walk(tree(file)) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
+def constants(file: str) -> list[str]:
+    """Names in capitals that a module binds, as often as it does."""
+    targets = [
+        target
+        for one in tree(file).body
+        if isinstance(one, ast.Assign | ast.AnnAssign)
+        for target in (one.targets if isinstance(one, ast.Assign) else [one.target])
+    ]
+    plain = [part for one in targets for part in (one.elts if isinstance(one, ast.Tuple) else [one])]
+    return [one.id for one in plain if isinstance(one, ast.Name) and one.id.isupper()]
+
+
+def read_here(file: str) -> set[str]:
+    return {one.id for one in ast.walk(tree(file)) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
+
+
+def read_elsewhere() -> set[str]:
+    """What any module imports by name, or reads from another one as an attribute."""
+    nodes = [node for file in sources() for node in ast.walk(tree(file))]
+    imported = {name.name for one in nodes if isinstance(one, ast.ImportFrom) for name in one.names}
+    return imported | {one.attr for one in nodes if isinstance(one, ast.Attribute)}
+
+
 def test_time_and_chance_are_arguments() -> None:
     """A clock as the default of an argument is one that a test can replace."""
     found = []
@@ -130,6 +153,16 @@ def test_no_error_is_swallowed() -> None:
         for node in ast.walk(tree(file))
         if isinstance(node, ast.ExceptHandler) and all(isinstance(one, ast.Pass) for one in node.body)
     ]
+    assert not found
+
+
+def test_every_constant_is_read_and_bound_once() -> None:
+    """A number that nothing reads is a limit that does not hold, and the documents would tell it all the same."""
+    found, elsewhere = [], read_elsewhere()
+    for file in sources():
+        bound, read = constants(file), read_here(file) | elsewhere
+        found += [f"{file}: {name} is bound twice" for name in {one for one in bound if bound.count(one) > 1}]
+        found += [f"{file}: nothing reads {name}: use it, or remove it" for name in bound if name not in read]
     assert not found
 
 
