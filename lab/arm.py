@@ -45,16 +45,20 @@ class Break(StrEnum):
 
 
 class Operations(StrEnum):
-    """How a named value's PATCH is answered: each of the three is published."""
+    """How a named value's PATCH is answered: three ways are published, the fourth is what people have met.
+
+    (Azure/azure-sdk-for-python issue 40909, hashicorp/terraform-provider-azurerm 30217, Azure/apiops-cli 148)
+    """
 
     ASYNC = "async"  # 202 with Azure-AsyncOperation and Location
     LOCATION = "location"  # 202 with Location alone
     AT_ONCE = "at_once"  # 200 with the resource: there is no operation
+    MET = "met"  # 200 with both headers; what Azure-AsyncOperation names shows the resource, and no status
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What to break: requests of `method` ("" = any) whose path holds `path`, the next `times` of them."""
+    """What to break: requests of `method` ("" = any) whose path or query holds `path`, the next `times` of them."""
 
     kind: Break
     method: str = ""
@@ -117,7 +121,7 @@ class Arm:
         self,
         *,
         operation_seconds: float = 0.05,
-        operations: Operations = Operations.ASYNC,
+        operations: Operations = Operations.MET,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.operation_seconds = operation_seconds
@@ -236,7 +240,7 @@ class Arm:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         text = await request.text()
-        fault = self._take(request.method, request.path)
+        fault = self._take(request.method, request.path_qs)
         kind = fault.kind if fault else None
         answer: web.Response | None = None
         if fault and kind is Break.MEDDLE:
@@ -373,10 +377,14 @@ class Arm:
         service = f"{request.url.origin()}{path[: path.lower().index('/namedvalues/')]}"
         status = f"{service}/tenant/operationResults/{number}?api-version={API_VERSIONS[0]}"
         result = f"{request.url.origin()}{path}?api-version={API_VERSIONS[0]}&asyncId={number}&asyncCode=200"
+        shown = _body(_Resource(path, properties | {"provisioningState": "InProgress"}, etag=""))
+        if request.method == "PATCH" and self.operations is Operations.MET:
+            watched = f"{request.url.origin()}{path}?api-version={API_VERSIONS[0]}&azure-asyncId={number}"
+            headers = {"Location": result, "Azure-AsyncOperation": watched, "ETag": self._resources[path.lower()].etag}
+            return web.json_response(shown, headers=headers)
         if request.method == "PATCH":
             named = {} if self.operations is Operations.LOCATION else {"Azure-AsyncOperation": status}
             return web.Response(status=202, headers={"Location": result} | named)
-        shown = {"id": path, "properties": _public(properties) | {"provisioningState": "InProgress"}}
         return web.json_response(shown, status=201, headers={"Azure-AsyncOperation": status})
 
     def _status(self, number: str) -> web.Response:

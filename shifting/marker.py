@@ -1,7 +1,7 @@
 """The marker: the named value that says which slot is live. Written with If-Match, waited for, read back."""
 
 import json
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from rollouts.errors import Misconfigured, Unavailable
 from rollouts.observation import MarkerReading, Slot
@@ -81,8 +81,13 @@ class Marker:
             raise OperationFailed(str(failure), retry_at=retry_at) from error
 
     def _polling(self, what: str) -> "ARMPolling":
-        """The SDK's polling, on our clock and with an end: the SDK itself would wait for ever."""
-        from azure.mgmt.core.polling.arm_polling import ARMPolling
+        """The SDK's polling, on our clock and with an end: the SDK itself would wait for ever.
+
+        Only Location is followed: what Azure-AsyncOperation names has been seen to answer without a status, and the SDK
+        takes that for a failure (Azure/azure-sdk-for-python issue 40909). An answer with neither is the end.
+        """
+        from azure.core.polling.base_polling import LocationPolling
+        from azure.mgmt.core.polling.arm_polling import ARMPolling, BodyContentPolling
 
         sleep = self._arm.sleep
 
@@ -96,7 +101,8 @@ class Marker:
                     raise OperationFailed(f"{what}: the operation still runs after {OPERATION_SECONDS:g} s")
                 sleep(wait)
 
-        return Bounded(self._arm.poll_seconds, lro_options={"final-state-via": "location"})
+        ways: list[Any] = [LocationPolling(), BodyContentPolling()]  # typed for one of the SDK's two requests
+        return Bounded(self._arm.poll_seconds, lro_algorithms=ways, lro_options={"final-state-via": "location"})
 
 
 def _reading(raw: Raw, marker: str) -> MarkerReading:

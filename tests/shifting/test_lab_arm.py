@@ -167,7 +167,7 @@ def test_a_person_sets_weights_and_the_etag_changes(world):
 
 def test_the_default_arm_runs_on_the_machines_clock():
     arm = Arm()
-    assert (arm.operations, arm.operation_seconds) == (Operations.ASYNC, 0.05)
+    assert (arm.operations, arm.operation_seconds) == (Operations.MET, 0.05)
 
 
 @pytest.mark.parametrize(

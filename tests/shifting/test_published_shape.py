@@ -22,6 +22,7 @@ from tests.shifting.conftest import SERVICE, Time, World
 PINNED = json.loads((Path(__file__).parent / "rest_2024_05_01.json").read_text())
 VERSION = "2024-05-01"
 OPERATION = "/tenant/operationResults/"
+UNASKED = {"operation"}  # what Azure-AsyncOperation names: Location is asked where both are given
 
 
 @pytest.fixture
@@ -89,12 +90,12 @@ def test_every_request_of_a_rollout_is_a_published_one(exchanges):
     for share in (10, 50, 100, 0):
         pool = world.write(Weights.of(Slot.GREEN, share), pool.etag)
     marker = world.read_marker()
-    for operations, live in zip(Operations, (Slot.GREEN, Slot.BLUE, Slot.GREEN), strict=True):
+    for operations, live in zip(Operations, (Slot.GREEN, Slot.BLUE) * 2, strict=True):
         world.arm.operations = operations
         marker = world.write_marker(live, marker.etag)
     assert Resources(world.url, world.clients()._credential, world.time.now).tier(SERVICE) == "Developer"
     assert [line for one in kept for line in problems(one)] == []
-    assert {operation(one) for one in kept} == set(PINNED["operations"])
+    assert {operation(one) for one in kept} == set(PINNED["operations"]) - UNASKED
 
 
 @pytest.mark.parametrize(
