@@ -31,6 +31,9 @@ BUDGET_SECONDS = 20.0  # calls and waits of one operation together: a third of t
 FIRST_WAIT_SECONDS = 0.5  # doubled each time, where the answer named no Retry-After
 LONGEST_RETRY_AFTER_SECONDS = 900.0  # an absurd header must not silence a rollback for a day
 MESSAGE_LENGTH = 200  # of ARM's own explanation; longer ones repeat the request
+# Codes of a service that is busy or being updated, whatever status they come with: a management endpoint that is not
+# reached is 422 (Azure/apiops issue 497, and its own retry rule), and the write may have been applied.
+BUSY = frozenset({"ManagementApiRequestFailed", "PreconditionFailed", "InternalServerError", "Timeout", "Conflict"})
 
 ROLE = "the custom role 'Flex Canary traffic (<name>)' of that API Management service (or one with this action)"
 
@@ -281,7 +284,7 @@ def _of_status(error: "HttpResponseError", asked: Asked, now: float) -> Conflict
             return OperationFailed(f"{asked.what}: ARM accepted it, then the operation failed{said}")
         case 408 | 409 | 429:
             return Unavailable(f"{asked.what}: {status}{said}", retry_at=_retry_at(error, now))
-        case _ if status >= 500:
+        case _ if status >= 500 or getattr(error.error, "code", None) in BUSY:
             return Unavailable(f"{asked.what}: {status}{said}", retry_at=_retry_at(error, now))
         case _:
             return Misconfigured(f"{asked.what}: {status}{said}. Until that is mended ARM will say it again")

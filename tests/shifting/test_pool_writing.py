@@ -177,6 +177,17 @@ def test_a_busy_service_is_unavailable_and_a_lock_is_misconfigured(world):
         world.write(TEN, etag)
 
 
+@pytest.mark.parametrize("kind", [Break.STATUS, Break.STATUS_AFTER])
+def test_a_management_endpoint_that_was_not_reached_is_looked_after_and_asked_again(world, kind):
+    """ARM says so with 422, as if the request were wrong; a gateway that is updated says it for minutes."""
+    world.arm.break_with(Fault(kind, "PUT", times=1, status=422, code="ManagementApiRequestFailed"))
+    assert world.write(TEN, world.arm.etag(world.pool_id)).weights == TEN
+    assert [put.status for put in puts(world)] == ([422, 200] if kind is Break.STATUS else [422])
+    world.arm.break_with(Fault(Break.STATUS, "GET", status=422, code="ManagementApiRequestFailed"))
+    with pytest.raises(Unavailable, match="422"):
+        world.read()
+
+
 def test_a_read_back_that_differs_is_returned_as_it_was_read(world):
     def somebody():
         world.arm.set_weights(world.pool_id, {"blue-backend": 40, "green-backend": 60})
