@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 import requests
+from urllib3.exceptions import HTTPError
 
 from notifying.waiting import Throttled, seconds_to_wait
 from rollouts.errors import CanaryError, Misconfigured, Unavailable
@@ -22,8 +23,10 @@ TOLD_CHARACTERS = 100  # of an answer that go into an error
 TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 HIDDEN_STATUS = re.compile(r"HTTP error (\d{3})")
 
-# At level DEBUG urllib3 writes the path of each request, which is the secret.
+# urllib3 writes the path of a request, which is the secret: of each at level DEBUG, and as a warning where an answer's
+# headers are malformed.
 logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +56,7 @@ def post(target: Target, body: bytes, headers: Mapping[str, str]) -> None:
             allow_redirects=False,
             stream=True,
         ) as answer:
-            text = answer.raw.read(ANSWER_BYTES, decode_content=True).decode("utf-8", "replace")
+            text = _legible(answer)
             status, told = answer.status_code, dict(answer.headers)
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema, UnicodeError):
         raise Misconfigured(f"{target.name}: the setting holds no URL that can be called; write it anew") from None
@@ -65,6 +68,15 @@ def post(target: Target, body: bytes, headers: Mapping[str, str]) -> None:
         status = int(hidden[1])
     if not 200 <= status < 300:
         raise _error(target, status, _without_url(target, text), told)
+
+
+def _legible(answer: requests.Response) -> str:
+    """The beginning of the body. One that breaks off says nothing: whether it was taken, the status has said."""
+    try:
+        beginning: bytes = answer.raw.read(ANSWER_BYTES, decode_content=True)
+    except (HTTPError, OSError):
+        return ""
+    return beginning.decode("utf-8", "replace")
 
 
 def _error(target: Target, status: int, text: str, headers: Mapping[str, str]) -> CanaryError:

@@ -1,7 +1,10 @@
 """Each channel delivers over real HTTP, tells later from never, and never tells its URL."""
 
+import http.client
 import json
 import logging
+import socket
+import threading
 import traceback
 from collections.abc import Callable
 
@@ -9,6 +12,7 @@ import pytest
 
 from lab.chat import Chat, Fault, Kind, broken, hidden, throttled
 from lab.event_grid import Topic
+from lab.serving import Authority, Serving
 from notifying.channels import Sender, open_channel
 from notifying.waiting import Throttled
 from notifying.webhook import SIGNATURE, signature
@@ -161,6 +165,38 @@ def test_the_url_is_never_told(
     assert chat.secret not in told
     assert "127.0.0.1" not in told
     assert SETTINGS[kind] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"Content-Length: 40\r\n\r\nok",
+        b"Transfer-Encoding: chunked\r\n\r\n40\r\nok",
+        b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\nok",
+        b"Content-Length: 2\r\nno header\r\n\r\nok",
+    ],
+)
+def test_what_was_taken_is_not_sent_again_because_its_answer_is_broken(
+    authority: Authority, serving: Serving, caplog: pytest.LogCaptureFixture, answer: bytes
+) -> None:
+    """Each time again for a day, the same card: nor does a malformed answer bring the URL into a log."""
+    caplog.set_level(logging.DEBUG)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=answer_once, args=(authority, listening, answer), daemon=True).start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}/a-secret-path?sig=a-secret"
+        channel = Channel(name="team", kind="teams", url_setting="TEAMS_WEBHOOK_URL")
+        open_channel(channel, {"TEAMS_WEBHOOK_URL": url}, identity).send(notice())
+    assert "a-secret" not in caplog.text
+
+
+def answer_once(authority: Authority, listening: socket.socket, rest: bytes) -> None:
+    """Take one request, whole, and answer 202 with `rest`."""
+    connection, _ = listening.accept()
+    with authority.context().wrap_socket(connection, server_side=True) as secured:
+        reader = secured.makefile("rb")
+        reader.readline()
+        reader.read(int(http.client.parse_headers(reader)["content-length"]))
+        secured.sendall(b"HTTP/1.1 202 Accepted\r\n" + rest)
 
 
 @pytest.mark.parametrize("kind", CHATS)
