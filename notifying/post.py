@@ -11,7 +11,6 @@ from urllib.parse import unquote
 
 import msgspec
 import requests
-from urllib3.exceptions import HTTPError
 
 from notifying.waiting import Throttled, seconds_to_wait
 from rollouts.errors import CanaryError, Misconfigured, Unavailable
@@ -73,8 +72,8 @@ def post(target: Target, body: bytes, headers: Mapping[str, str]) -> None:
 def _legible(answer: requests.Response) -> str:
     """The beginning of the body. One that breaks off says nothing: whether it was taken, the status has said."""
     try:
-        beginning: bytes = answer.raw.read(ANSWER_BYTES, decode_content=True)
-    except (HTTPError, OSError):
+        beginning: bytes = next(answer.iter_content(ANSWER_BYTES), b"")
+    except (OSError, requests.RequestException):
         return ""
     return beginning.decode("utf-8", "replace")
 
