@@ -8,38 +8,28 @@ import copy
 import sqlite3
 import tempfile
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from analyzers.judge.counts import Role, Row, Rows
-from analyzers.judge.indicators import Indicator, IndicatorKind
 from controller import intake, signals
 from controller.config import load
 from controller.tick import tick
 from controller.world import World, in_order
+from lab.simulated_telemetry import INSTANCES, NO_ROW, OPERATIONS, SLOTS, Minute, Requests, SimulatedTelemetry
 from rollouts.errors import CanaryError, Conflict, Misconfigured, Unavailable
 from rollouts.notice import Notice
-from rollouts.observation import (
-    Counted,
-    Failed,
-    MarkerReading,
-    PoolReading,
-    Probe,
-    Quantiles,
-    Scope,
-    Slot,
-    Weights,
-)
+from rollouts.observation import MarkerReading, PoolReading, Probe, Slot, Weights
 from rollouts.policy import Policy
+from rollouts.rollout import Rollout
+from storing.contract import Delete, Put, Record
 from storing.records import Records
 from storing.sqlite import SqliteStore
 
 START = 1_700_000_040.0  # a whole minute; any would do
-OPERATIONS = ("GET /hello", "GET /items", "POST /pay")
 MIX = (0.6, 0.395, 0.005)  # POST /pay is the critical route with half a percent of the traffic
-INSTANCES = 3
 EFFECT_SECONDS = 0.001  # of every touch of the world: two looks at the clock in one tick are never the same moment
 SIGMA = 0.8  # of the lognormal latency
 MEDIAN_MS = 120.0
@@ -47,6 +37,14 @@ MEDIAN_MS = 120.0
 
 class Crash(BaseException):
     """The process is killed here. Not an Exception: nothing may catch it."""
+
+
+class PoolFault(StrEnum):
+    """What goes wrong with one write of the pool."""
+
+    APPLIED = "applied"  # it is applied, and its answer is lost
+    THROTTLED = "throttled"  # 429
+    STALE = "stale"  # somebody else wrote first: 412
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,12 +73,12 @@ class App(msgspec.Struct, kw_only=True):
 class SimulatedPool:
     """The pool, with the faults of a pool."""
 
-    def __init__(self, world: "Simulation") -> None:
-        self.sim = world
+    def __init__(self, sim: "Simulation") -> None:
+        self.sim = sim
         self.weights = Weights.of(Slot.BLUE, 100)
         self.revision = 1
         self.writes: list[Weights] = []
-        self.faults: list[str] = []  # one a write: "applied" (time-out that did apply), "throttled", "stale"
+        self.faults: list[PoolFault] = []  # of the next writes, one each
         self.refuse_until = 0.0
         self.unreadable_until = 0.0
 
@@ -97,15 +95,15 @@ class SimulatedPool:
         if self.sim.now < self.refuse_until:
             raise Unavailable("429 Too Many Requests", retry_at=self.refuse_until)
         fault = self.faults.pop(0) if self.faults else None
-        if fault == "throttled":
+        if fault is PoolFault.THROTTLED:
             raise Unavailable("429 Too Many Requests", retry_at=self.sim.now + 1)
-        if fault == "stale" or etag != str(self.revision):
+        if fault is PoolFault.STALE or etag != str(self.revision):
             self.revision += 1
             raise Conflict("412 Precondition Failed")
         self.set(weights)
         self.writes.append(weights)
         self.sim.effect("pool.written")
-        if fault == "applied":
+        if fault is PoolFault.APPLIED:
             raise Unavailable("no answer in 30 s")
         return PoolReading(weights=self.weights, etag=str(self.revision))
 
@@ -118,8 +116,8 @@ class SimulatedPool:
 class SimulatedMarker:
     """The named value."""
 
-    def __init__(self, world: "Simulation") -> None:
-        self.sim = world
+    def __init__(self, sim: "Simulation") -> None:
+        self.sim = sim
         self.live = Slot.BLUE
         self.revision = 1
         self.writes: list[Slot] = []
@@ -148,8 +146,8 @@ class SimulatedMarker:
 class SimulatedProber:
     """Health URLs: the last part of a slot's URL is its name."""
 
-    def __init__(self, world: "Simulation") -> None:
-        self.sim = world
+    def __init__(self, sim: "Simulation") -> None:
+        self.sim = sim
 
     def probe(self, url: str, _path: str, _timeout_seconds: float, *, preview: bool, slot: Slot | None) -> Probe:
         self.sim.effect("probe")
@@ -165,108 +163,11 @@ class SimulatedProber:
         return requests > 0 and self.probe(url, path, timeout_seconds, preview=preview, slot=slot).healthy
 
 
-class Minute(msgspec.Struct, frozen=True):
-    """All requests of one interval, one array position each."""
-
-    start: int
-    slot: np.ndarray  # 0 blue, 1 green
-    instance: np.ndarray
-    operation: np.ndarray
-    latency_ms: np.ndarray
-    code: np.ndarray  # 200, 401, 500
-    visible_at: float
-
-
-class SimulatedTelemetry:
-    """Requests by the weights in force, as rows, once they are ingested."""
-
-    def __init__(self, world: "Simulation") -> None:
-        self.sim = world
-        self.minutes: list[Minute] = []
-        self.delay_seconds = 1.0
-        self.outage_until = 0.0
-        self.keep = 1.0  # fraction of rows that sampling keeps
-        self.queries = 0
-
-    def counts(self, _workspace: str, scopes: Sequence[Scope], now: float) -> dict[str, Counted | Failed]:
-        self.sim.effect("telemetry.counts")
-        self.queries += 1
-        if now < self.outage_until:
-            return {one.rollout: Failed(what="telemetry", detail="the workspace answers 503") for one in scopes}
-        return {one.rollout: Counted(rows=self._rows(one, now)) for one in scopes}
-
-    def quantiles(self, _workspace: str, scope: Scope, quantiles: Sequence[float]) -> Quantiles | Failed:
-        self.sim.effect("telemetry.quantiles")
-        if self.sim.now < self.outage_until:
-            return Failed(what="telemetry", detail="the workspace answers 503")
-        side = _index(scope.baseline_role)
-        taken = [one.latency_ms[one.slot == side] for one in self._window(scope, self.sim.now)]
-        latencies = np.concatenate(taken) if taken else np.empty(0)
-        found = {one: float(np.quantile(latencies, one)) for one in quantiles} if len(latencies) else {}
-        return Quantiles(milliseconds=found, requests=len(latencies))
-
-    def _window(self, scope: Scope, now: float) -> list[Minute]:
-        return [one for one in self.minutes if scope.since <= one.start < scope.until and one.visible_at <= now]
-
-    def _rows(self, scope: Scope, now: float) -> Rows:
-        rows = []
-        for minute in self._window(scope, now):
-            for role, name in ((Role.CANARY, scope.canary_role), (Role.BASELINE, scope.baseline_role)):
-                rows += self._cells(scope, minute, role, name)
-        return Rows.of(rows, len(scope.indicators))
-
-    def _cells(self, scope: Scope, minute: Minute, role: Role, name: str) -> list[Row]:
-        mine = minute.slot == _index(name)
-        if not mine.any():
-            return []
-        width = len(OPERATIONS)
-        cell = minute.instance[mine] * width + minute.operation[mine]
-        size = INSTANCES * width
-        every = np.bincount(cell, minlength=size)
-        bad = [np.bincount(cell[_bad(one, role, scope, minute, mine)], minlength=size) for one in scope.indicators]
-        return [
-            Row(
-                role,
-                minute.start,
-                f"{name}-{index // width}",
-                OPERATIONS[index % width],
-                int(every[index]),
-                round(int(every[index]) / self.keep),
-                0,
-                tuple(int(one[index]) for one in bad),
-            )
-            for index in range(size)
-            if every[index]
-        ]
-
-
-def _index(role_name: str) -> int:
-    return 0 if "blue" in role_name else 1
-
-
-def _bad(one: Indicator, role: Role, scope: Scope, minute: Minute, mine: np.ndarray) -> np.ndarray:
-    code, latency = minute.code[mine], minute.latency_ms[mine]
-    match one.kind:
-        case IndicatorKind.FAILURES:
-            return code >= 500
-        case IndicatorKind.REJECTED:
-            return (code >= 400) & (code < 500)
-        case IndicatorKind.SLOWER_THAN:
-            return latency > (one.threshold_ms or 0.0)
-        case IndicatorKind.QUANTILE:
-            threshold = scope.thresholds_ms.get(one.name)
-            if threshold is None:
-                return np.zeros(len(code), bool)
-            return latency > threshold * (1 + (one.slowdown or 0.0) if role is Role.CANARY else 1.0)
-        case IndicatorKind.QUERY:
-            raise CanaryError("the simulation has no own queries")
-
-
 class Chat:
     """One channel: keeps what it was sent."""
 
-    def __init__(self, world: "Simulation", name: str) -> None:
-        self.sim = world
+    def __init__(self, sim: "Simulation", name: str) -> None:
+        self.sim = sim
         self.name = name
 
     def send(self, notice: Notice) -> None:
@@ -403,8 +304,8 @@ class Simulation:
         return intervals
 
     @property
-    def rollout(self):  # type: ignore[no-untyped-def]  # Rollout | None, read for tests
-        """The newest rollout, as stored."""
+    def rollout(self) -> Rollout | None:
+        """The newest rollout, as stored; None = there was none yet."""
         stored = self.world.records.newest("checkout")
         return stored.value if stored else None
 
@@ -419,24 +320,14 @@ class Simulation:
 
     def _traffic(self) -> None:
         total = int(self.random.poisson(self.rate))
-        green = self.random.random(total) < self.pool.weights.green / 100
-        parts = [self._answers(Slot.BLUE, int((~green).sum())), self._answers(Slot.GREEN, int(green.sum()))]
-        joined = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
-        slot = np.concatenate([np.full(len(part[0]), index) for index, part in enumerate(parts)])
-        kept = (joined[3] != 0) & (self.random.random(len(slot)) < self.telemetry.keep)
-        minute = Minute(
-            int(self.now),
-            slot[kept],
-            joined[0][kept],
-            joined[1][kept],
-            joined[2][kept],
-            joined[3][kept],
-            self.now + self.interval + self.telemetry.delay_seconds,
-        )
-        self.telemetry.minutes.append(minute)
+        green = int((self.random.random(total) < self.pool.weights.green / 100).sum())
+        sent = self._answers(Slot.BLUE, total - green) + self._answers(Slot.GREEN, green)
+        kept = (sent.code != NO_ROW) & (self.random.random(total) < self.telemetry.keep)
+        visible_at = self.now + self.interval + self.telemetry.delay_seconds
+        self.telemetry.minutes.append(Minute(start=int(self.now), rows=sent.chosen(kept), visible_at=visible_at))
 
-    def _answers(self, slot: Slot, count: int) -> tuple[np.ndarray, ...]:
-        """Instance, operation, latency and code (0 = no row) of `count` requests."""
+    def _answers(self, slot: Slot, count: int) -> Requests:
+        """How a slot answers `count` requests of this interval."""
         app, draw = self.apps[slot], self.random
         if count and app.first_traffic is None:
             app.first_traffic = self.now
@@ -454,8 +345,9 @@ class Simulation:
         luck = draw.random(count)
         code = np.where(luck < failing, 500, np.where(luck > 1 - how.rejected, 401, 200))
         if ill and how.vanished:
-            code[draw.random(count) < how.vanished] = 0
-        return instance, operation, latency, code
+            code[draw.random(count) < how.vanished] = NO_ROW
+        side = np.full(count, SLOTS.index(slot))
+        return Requests(slot=side, instance=instance, operation=operation, latency_ms=latency, code=code)
 
 
 class _Watched:
@@ -465,13 +357,13 @@ class _Watched:
         self._store = store
         self._sim = sim
 
-    def get(self, partition: str, key: str):  # type: ignore[no-untyped-def]
+    def get(self, partition: str, key: str) -> Record | None:
         return self._store.get(partition, key)
 
-    def scan(self, partition: str, prefix: str = "", *, after: str = "", limit: int | None = None):  # type: ignore[no-untyped-def]
+    def scan(self, partition: str, prefix: str = "", *, after: str = "", limit: int | None = None) -> list[Record]:
         return self._store.scan(partition, prefix, after=after, limit=limit)
 
-    def commit(self, partition: str, writes):  # type: ignore[no-untyped-def]
+    def commit(self, partition: str, writes: Sequence[Put | Delete]) -> dict[str, str]:
         self._sim.effect("store.commit")
         etags = self._store.commit(partition, writes)
         self._sim.effect("store.committed")

@@ -23,7 +23,8 @@ from lab.arm import Arm, Break, Fault
 from lab.chat import Chat, Kind, broken
 from lab.log_analytics import AppRequest, Ingestion, LogAnalytics
 from lab.serving import Authority, Serving
-from lab.simulation import INSTANCES, OPERATIONS, START, Behaviour, Simulation
+from lab.simulated_telemetry import INSTANCES, OPERATIONS, SLOTS
+from lab.simulation import START, Behaviour, PoolFault, Simulation
 from lab.simulation import Chat as SimulatedChat
 from lab.tokens import Tokens
 from notifying.channels import open_channel
@@ -134,7 +135,7 @@ def simulated_management(simulation: Simulation) -> ManagementSide:
         somebody_sets=pool.set,
         refuse=refuse,
         fall_silent=lambda: setattr(pool, "unreadable_until", simulation.now + 60),
-        answer_no_more_after_a_write=lambda: pool.faults.append("applied"),
+        answer_no_more_after_a_write=lambda: pool.faults.append(PoolFault.APPLIED),
         spoil_the_marker=lambda: setattr(marker, "unknown", True),
         truth=lambda: (pool.weights, marker.live),
     )
@@ -299,18 +300,18 @@ def as_requests(simulation: Simulation) -> Iterator[AppRequest]:
     """The simulation's traffic, request by request, as the slots' hosts would tell it to Application Insights."""
     count = round(1 / simulation.telemetry.keep)
     for minute in simulation.telemetry.minutes:
-        for index in range(len(minute.slot)):
-            role = "checkout-green" if minute.slot[index] else "checkout-blue"
-            code = int(minute.code[index])
+        for index in range(len(minute.rows)):
+            role = f"checkout-{SLOTS[minute.rows.slot[index]]}"
+            code = int(minute.rows.code[index])
             yield AppRequest(
-                TimeGenerated=datetime.fromtimestamp(minute.start + index / (len(minute.slot) + 1), UTC),
+                TimeGenerated=datetime.fromtimestamp(minute.start + index / (len(minute.rows) + 1), UTC),
                 AppRoleName=role,
-                AppRoleInstance=f"{role}-{minute.instance[index]}",
-                OperationName=OPERATIONS[minute.operation[index]],
+                AppRoleInstance=f"{role}-{minute.rows.instance[index]}",
+                OperationName=OPERATIONS[minute.rows.operation[index]],
                 Url="https://shop.example/api/hello",
                 ResultCode=str(code),
                 Success=code < 400,
-                DurationMs=float(minute.latency_ms[index]),
+                DurationMs=float(minute.rows.latency_ms[index]),
                 ItemCount=count,
             )
 

@@ -11,7 +11,7 @@ import pytest
 
 from analyzers.judge.verdict import VerdictKind
 from controller import requests
-from lab.simulation import Behaviour, Crash, Simulation
+from lab.simulation import Behaviour, Crash, PoolFault, Simulation
 from rollouts.command import Command, CommandKind
 from rollouts.errors import Refused
 from rollouts.limits import LATE_WRITE_SECONDS
@@ -71,7 +71,7 @@ def meddle(simulation: Simulation, draw: np.random.Generator, watcher: Watcher) 
             sim.marker.live, sim.marker.revision = sim.marker.live.other, sim.marker.revision + 1
             watcher.moved_by_hand = True
         case 6:
-            sim.pool.faults.append(str(draw.choice(["throttled", "applied", "stale"])))
+            sim.pool.faults.append(PoolFault(draw.choice(["throttled", "applied", "stale"])))
         case 7:
             sim.pool.refuse_until = sim.now + float(draw.integers(1, 6))
         case 8:

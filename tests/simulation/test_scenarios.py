@@ -6,7 +6,7 @@ import pytest
 
 from controller import requests
 from controller.tick import tick_message
-from lab.simulation import Behaviour, Simulation
+from lab.simulation import Behaviour, PoolFault, Simulation
 from rollouts.command import Command, CommandKind
 from rollouts.errors import Misconfigured, Refused
 from rollouts.observation import Slot, Weights
@@ -406,7 +406,15 @@ def test_a_refused_rollback_is_told_as_not_carried_out_and_done_later(begun):
     assert simulation.kinds().index("not_carried_out") < simulation.kinds().index("rolled_back")
 
 
-@pytest.mark.parametrize("faults", [["throttled"] * 2, ["applied"], ["stale"], ["stale", "applied", "throttled"]])
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [PoolFault.THROTTLED] * 2,
+        [PoolFault.APPLIED],
+        [PoolFault.STALE],
+        [PoolFault.STALE, PoolFault.APPLIED, PoolFault.THROTTLED],
+    ],
+)
 def test_throttled_lost_and_stale_writes_are_survived(begun, faults):
     simulation = begun()
     simulation.pool.faults = list(faults)
@@ -663,9 +671,9 @@ def test_the_marker_is_never_written_before_the_pool_gives_that_slot_everything(
 
     monkeypatch.setattr(simulation.marker, "write", watched)
     simulation.run(LONG, lambda: simulation.rollout.shares == (10, 50))
-    simulation.pool.faults = ["throttled"] * 3
+    simulation.pool.faults = [PoolFault.THROTTLED] * 3
     ends(simulation, Outcome.PROMOTED)
-    simulation.pool.faults = ["throttled"] * 3
+    simulation.pool.faults = [PoolFault.THROTTLED] * 3
     requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada"))
     ends(simulation, Outcome.ROLLED_BACK)
     assert given == [(Slot.GREEN, 100), (Slot.BLUE, 100)]

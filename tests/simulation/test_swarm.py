@@ -8,7 +8,7 @@ import os
 import numpy as np
 import pytest
 
-from lab.simulation import Behaviour, Simulation
+from lab.simulation import Behaviour, PoolFault, Simulation
 from rollouts.holds import HOLDS, Ends
 from rollouts.observation import Slot, Weights
 from rollouts.rollout import HoldReason, Phase
@@ -60,7 +60,7 @@ def trouble(simulation: Simulation, draw: np.random.Generator, watcher: Watcher)
         case 0:
             sim.crash_at = sim.effects + int(draw.integers(1, 60))
         case 1:
-            sim.pool.faults.append(str(draw.choice(["throttled", "applied", "stale"])))
+            sim.pool.faults.append(PoolFault(draw.choice(["throttled", "applied", "stale"])))
         case 2:
             sim.telemetry.outage_until = sim.now + float(draw.integers(1, 15))
         case 3:
