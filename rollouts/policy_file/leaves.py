@@ -122,7 +122,10 @@ def optional(leaf: Leaf[T]) -> Leaf[T | None]:
 
 
 def listed(leaf: Leaf[T], *, cap: int, what: str) -> Leaf[tuple[T, ...]]:
-    """A list of at most `cap` different items; every bad item is told of."""
+    """A list of at most `cap` different items; every bad item is told of.
+
+    Letter case makes no difference: the telemetry compares operations and routes without it.
+    """
 
     def read(value: object) -> tuple[T, ...]:
         if not isinstance(value, list):
@@ -137,7 +140,7 @@ def listed(leaf: Leaf[T], *, cap: int, what: str) -> Leaf[tuple[T, ...]]:
             except Unfit as unfit:
                 flaws += [Flaw(flaw.advice, (position, *flaw.at), flaw.got or shown(one)) for flaw in unfit.flaws]
                 continue
-            if item in items:
+            if str(item).casefold() in [str(other).casefold() for other in items]:
                 flaws.append(Flaw("it is in the list already: write it once", (position,), shown(one)))
             items.append(item)
         if flaws:

@@ -104,6 +104,7 @@ REFUSED: list[tuple[str, Any, str, str]] = [
     ("indicators.2nd", TOLERANCE, "indicators.2nd", "a letter"),
     ("indicators", dict.fromkeys(("failures", "rejected", "p95"), "off"), "indicators", "leave at least one"),
     ("critical_operations", ["POST /pay", "POST /pay"], "critical_operations[1]", "already"),
+    ("critical_operations", ["POST /pay", "Post /Pay"], "critical_operations[1]", "already"),  # counted twice over
     ("excluded_routes", ["internal"], "excluded_routes[0]", "begins with /"),
     ("excluded_routes", ["/"], "excluded_routes[0]", "nothing would be judged"),
     ("gate.deadline", "2m", "gate.deadline", "3 successes"),
