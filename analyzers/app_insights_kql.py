@@ -158,7 +158,7 @@ let matching = materialize(AppRequests
         0, {NAME_LIMIT}),
     path = strcat(extract(@"^(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?([^?#]*)", 1, Url), "/"),
     items = iif(ItemCount > 1, tolong(ItemCount), long(1)),
-    duration = coalesce(DurationMs, real(-1)), code = coalesce(toint(ResultCode), 0),
+    duration = coalesce(DurationMs, real(-1)), code = coalesce(toint(ResultCode), int(0)),
     success = coalesce(Success, true)
 | lookup kind=inner (slots | extend name = tolower(role_name)) on name
 | where future or (TimeGenerated >= since and TimeGenerated < until){split});
