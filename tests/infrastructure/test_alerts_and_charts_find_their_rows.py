@@ -158,6 +158,15 @@ def test_charts_of_the_slots_count_requests_not_rows() -> None:
     assert (slow["green"], slow["red"]) == (50.0, 7.0)
 
 
+def test_no_row_that_alerts_and_charts_read_is_sampled_away() -> None:
+    """Twenty a second and instance are kept of what is not excluded: a busy tick logs more."""
+    read = "\n".join(file.read_text(encoding="utf-8") for file in (BICEP / "queries").glob("*.kql"))
+    needed = {kind for table, kind in (("AppTraces", "Trace"), ("AppRequests", "Request")) if table in read}
+    host = json.loads((BICEP.parent / "host.json").read_text(encoding="utf-8"))
+    kept = host["logging"]["applicationInsights"]["samplingSettings"]["excludedTypes"].split(";")
+    assert needed == {"Trace", "Request"} and needed <= set(kept)
+
+
 def test_every_query_is_asked_here_and_used_in_bicep() -> None:
     """A query that nothing loads is dead."""
     loaded = (BICEP / "modules/alerts.bicep").read_text() + (BICEP / "modules/workbook.bicep").read_text()
