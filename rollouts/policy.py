@@ -10,6 +10,15 @@ import msgspec
 from analyzers.judge.indicators import Indicator
 from rollouts.observation import Mode, Slot
 
+# The words of canary.yaml, in the order in which they are offered.
+PresetName = Literal["careful", "standard", "low-traffic"]
+ChannelKind = Literal["teams", "slack", "webhook", "event_grid"]
+Via = Literal["direct", "gateway"]
+PromoteWhen = Literal["proven", "unrefuted"]
+WhenOver = Literal["hold", "rollback"]  # what follows a deadline, or a time without telemetry
+Rollback = Literal["auto", "ask"]
+NonHttp = Literal["refused", "accepted"]
+
 
 class SlotConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One function app behind the pool."""
@@ -27,7 +36,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     path: str = "/api/health"
     successes: int = 3  # ticks in a row
     deadline_seconds: int = 900
-    via: Literal["direct", "gateway"] = "direct"
+    via: Via = "direct"
     gateway_url: str | None = None  # via gateway: the preview route's URL; the header's secret is a setting
     timeout_seconds: float = 5.0
     warm_up_path: str | None = None  # None = no warm-up requests
@@ -38,7 +47,7 @@ class HoldLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How long the bounded holds may last, seconds, and what then."""
 
     blind_seconds: int = 900
-    at_blind: Literal["hold", "rollback"] = "hold"
+    at_blind: WhenOver = "hold"
     unobserved_seconds: int = 600
     one_instance_seconds: int = 600
     approval_seconds: int = 72 * 3600  # then share 0: a weekend's forgotten approval
@@ -61,10 +70,10 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
     indicators: tuple[Indicator, ...]
     gate: Gate
     limits: HoldLimits
-    promote_when: Literal["proven", "unrefuted"] = "proven"
+    promote_when: PromoteWhen = "proven"
     min_requests: int = 100  # canary rows that `unrefuted` asks for
-    at_deadline: Literal["hold", "rollback"] = "hold"
-    rollback: Literal["auto", "ask"] = "auto"
+    at_deadline: WhenOver = "hold"
+    rollback: Rollback = "auto"
     critical_operations: tuple[str, ...] = ()
     excluded_routes: tuple[str, ...] = ()  # beside the gate's and warm-up's paths
     alpha: float = 0.01
@@ -91,7 +100,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """Where notices go. The URL or key is a setting of the function app, named here, never written here."""
 
     name: str
-    kind: Literal["teams", "slack", "webhook", "event_grid"]
+    kind: ChannelKind
     url_setting: str  # name of the app setting that holds the URL (event_grid: the topic's endpoint)
 
 
@@ -99,12 +108,12 @@ class ServicePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """One service: what is pinned at the start of a rollout, and what stays current."""
 
     name: str
-    preset: Literal["careful", "standard", "low-traffic"]
+    preset: PresetName
     mode: Mode
     approvals: tuple[int, ...]  # shares (of steps) that a person must approve before they are set
     channels: tuple[str, ...]
     pin: Pin
-    non_http: Literal["refused", "accepted"] = "refused"  # functions that weights do not govern
+    non_http: NonHttp = "refused"  # functions that weights do not govern
     stands_in: str = ""  # why the packaged file speaks here instead of the pushed one; "" = it does not
 
 

@@ -4,10 +4,12 @@ A key that is not here does not exist. Defaults are the presets' (presets.py); a
 holds is either required or means None when it is left out.
 """
 
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, get_args
 
 import msgspec
 
+from rollouts.observation import Mode
+from rollouts.policy import ChannelKind, NonHttp, PresetName, PromoteWhen, Rollback, Via, WhenOver
 from rollouts.policy_file import leaves
 from rollouts.policy_file.leaves import Leaf, listed, optional
 
@@ -33,9 +35,9 @@ class Key(msgspec.Struct, Generic[T_co], frozen=True):
 _BACKEND = leaves.resource_name(what="the name of a backend of the API Management service", example="blue-backend")
 
 # channels.<name>
-KIND: Final = Key(
+KIND: Final[Key[ChannelKind]] = Key(
     "kind",
-    leaves.choice("teams", "slack", "webhook", "event_grid"),
+    leaves.choice(*get_args(ChannelKind)),
     "What the messages are written for.",
     True,
 )
@@ -53,12 +55,12 @@ URL_SETTING: Final = Key(
 CHANNEL_KEYS: Final = (KIND, URL_SETTING)
 
 # services.<name>
-PRESET: Final = Key(
-    "preset", leaves.choice("careful", "standard", "low-traffic"), "Where all defaults come from.", False
+PRESET: Final[Key[PresetName]] = Key(
+    "preset", leaves.choice(*get_args(PresetName)), "Where all defaults come from.", False
 )
-MODE: Final = Key(
+MODE: Final[Key[Mode]] = Key(
     "mode",
-    leaves.choice("observe", "advise", "act"),
+    leaves.choice(*Mode),
     "How far Flex Canary may go: judge and record; and tell; and move traffic.",
 )
 API_MANAGEMENT: Final = Key(
@@ -101,9 +103,9 @@ WATCH: Final = Key(
     "Time after the switch in which it can still go back; held time does not count.",
 )
 HISTORY: Final = Key("history", leaves.seconds("1s", "7d", example="60m"), "The baseline's window before the rollout.")
-PROMOTE_WHEN: Final = Key(
+PROMOTE_WHEN: Final[Key[PromoteWhen]] = Key(
     "promote_when",
-    leaves.choice("proven", "unrefuted"),
+    leaves.choice(*get_args(PromoteWhen)),
     "proven: shown to be no worse; unrefuted: no harm seen in `min_requests` (for low traffic).",
 )
 MIN_REQUESTS: Final = Key(
@@ -111,17 +113,17 @@ MIN_REQUESTS: Final = Key(
     leaves.whole(1, 1_000_000_000, example=100, what="requests of the canary"),
     "Requests of the canary that `unrefuted` asks for at each step.",
 )
-AT_DEADLINE: Final = Key(
+AT_DEADLINE: Final[Key[WhenOver]] = Key(
     "at_deadline",
-    leaves.choice("hold", "rollback"),
+    leaves.choice(*get_args(WhenOver)),
     "What happens to a version that is neither proven nor refuted.",
 )
-ROLLBACK: Final = Key(
-    "rollback", leaves.choice("auto", "ask"), "ask: hold and page a person instead of moving traffic back."
+ROLLBACK: Final[Key[Rollback]] = Key(
+    "rollback", leaves.choice(*get_args(Rollback)), "ask: hold and page a person instead of moving traffic back."
 )
-NON_HTTP: Final = Key(
+NON_HTTP: Final[Key[NonHttp]] = Key(
     "non_http",
-    leaves.choice("refused", "accepted"),
+    leaves.choice(*get_args(NonHttp)),
     "Functions with other triggers (queues, timers) run in both slots, whatever the weights say; accepted: you know.",
 )
 APPROVALS: Final = Key(
@@ -241,7 +243,9 @@ GATE_DEADLINE: Final = Key(
     leaves.seconds("1s", "1d", example="15m"),
     "Then the version is rejected; traffic never moved.",
 )
-VIA: Final = Key("via", leaves.choice("direct", "gateway"), "Probe the apps themselves, or through the preview route.")
+VIA: Final[Key[Via]] = Key(
+    "via", leaves.choice(*get_args(Via)), "Probe the apps themselves, or through the preview route."
+)
 GATEWAY_URL: Final = Key(
     "gateway_url",
     optional(leaves.url(example="https://checkout-gateway.azure-api.net/checkout")),
@@ -259,7 +263,9 @@ WARM_UP_KEYS: Final = (WARM_UP_PATH, WARM_UP_REQUESTS)
 
 # services.<name>.limits
 BLIND: Final = Key("blind", leaves.seconds("1s", "7d", example="15m"), "Without telemetry for so long: `at_blind`.")
-AT_BLIND: Final = Key("at_blind", leaves.choice("hold", "rollback"), "What happens when telemetry stays away.")
+AT_BLIND: Final[Key[WhenOver]] = Key(
+    "at_blind", leaves.choice(*get_args(WhenOver)), "What happens when telemetry stays away."
+)
 UNOBSERVED: Final = Key(
     "unobserved",
     leaves.seconds("1s", "7d", example="10m"),

@@ -16,6 +16,7 @@ import msgspec
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+Word = TypeVar("Word", bound=str)
 Path = tuple[str | int, ...]
 Schema = dict[str, Any]
 
@@ -151,12 +152,13 @@ def listed(leaf: Leaf[T], *, cap: int, what: str) -> Leaf[tuple[T, ...]]:
     return Leaf(read=read, schema=schema, example=[leaf.example])
 
 
-def choice(*names: str) -> Leaf[str]:
+def choice(*names: Word) -> Leaf[Word]:
     """One of a few words."""
 
-    def read(value: object) -> str:
-        if isinstance(value, str) and value in names:
-            return value
+    def read(value: object) -> Word:
+        for name in names:
+            if value == name:
+                return name
         raise Unfit(f"write one of {', '.join(names)}")
 
     return Leaf(read=read, schema={"enum": list(names)}, example=names[0])

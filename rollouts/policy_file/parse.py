@@ -7,15 +7,14 @@ mappings, and this file holds what must be true between values.
 import itertools
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, cast
 
 from analyzers.judge.indicators import Indicator, IndicatorKind
 from rollouts.errors import PolicyError
-from rollouts.observation import Mode, Slot
-from rollouts.policy import Channel, Gate, HoldLimits, Pin, Policy, ServicePolicy, SlotConfig
+from rollouts.observation import Slot
+from rollouts.policy import Channel, Gate, HoldLimits, Pin, Policy, PresetName, ServicePolicy, SlotConfig
 from rollouts.policy_file import keys, leaves
 from rollouts.policy_file.leaves import Path, duration_text, is_loopback, shown
-from rollouts.policy_file.presets import PRESETS, PresetName
+from rollouts.policy_file.presets import PRESETS
 from rollouts.policy_file.sections import Problems, Section, spelled
 
 INGESTION_SECONDS = 180  # application telemetry is stored seconds to about 3 minutes late
@@ -60,7 +59,7 @@ def _channels(section: Section) -> dict[str, Channel]:
         one = section.inner(name)
         one.knows(key.name for key in keys.CHANNEL_KEYS)
         kind, setting = one.take(keys.KIND), one.take(keys.URL_SETTING)
-        channels[name] = Channel(name=name, kind=cast(Any, kind), url_setting=setting)
+        channels[name] = Channel(name=name, kind=kind, url_setting=setting)
     return channels
 
 
@@ -112,7 +111,7 @@ class Claims:
 
 def _service(name: str, section: Section, channels: Mapping[str, Channel], claims: Claims) -> ServicePolicy:
     section.knows((*(key.name for key in keys.SERVICE_LEAVES), *keys.SERVICE_SECTIONS))
-    preset = cast(PresetName, _preset(section))
+    preset = _preset(section)
     section.fallback = PRESETS[preset]
     slots = _slots(section.inner("slots"), claims, _claimed(section, claims))
     indicators = _indicators(section.inner("indicators"))
@@ -127,11 +126,11 @@ def _service(name: str, section: Section, channels: Mapping[str, Channel], claim
     return ServicePolicy(
         name=name,
         preset=preset,
-        mode=Mode(section.take(keys.MODE)),
+        mode=section.take(keys.MODE),
         approvals=_approvals(section),
         channels=_notify(section, channels),
         pin=pin,
-        non_http=cast(Any, section.take(keys.NON_HTTP)),
+        non_http=section.take(keys.NON_HTTP),
     )
 
 
@@ -144,7 +143,7 @@ def _notify(section: Section, channels: Mapping[str, Channel]) -> tuple[str, ...
     return names
 
 
-def _preset(section: Section) -> str:
+def _preset(section: Section) -> PresetName:
     section.fallback = {"preset": "standard"}
     return section.take(keys.PRESET)
 
@@ -301,7 +300,7 @@ def _gate(section: Section) -> Gate:
         path=section.take(keys.PATH),
         successes=section.take(keys.SUCCESSES),
         deadline_seconds=section.take(keys.GATE_DEADLINE),
-        via=cast(Literal["direct", "gateway"], via),
+        via=via,
         gateway_url=gateway_url,
         timeout_seconds=section.take(keys.TIMEOUT) / 1000,
         warm_up_path=warm_up_path,
@@ -323,7 +322,7 @@ def _limits(section: Section) -> HoldLimits:
     section.knows(key.name for key in keys.LIMIT_KEYS)
     return HoldLimits(
         blind_seconds=section.take(keys.BLIND),
-        at_blind=cast(Any, section.take(keys.AT_BLIND)),
+        at_blind=section.take(keys.AT_BLIND),
         unobserved_seconds=section.take(keys.UNOBSERVED),
         one_instance_seconds=section.take(keys.ONE_INSTANCE),
         approval_seconds=section.take(keys.APPROVAL),
@@ -355,10 +354,10 @@ def _pin(
         indicators=indicators,
         gate=gate,
         limits=_limits(section.inner("limits")),
-        promote_when=cast(Any, section.take(keys.PROMOTE_WHEN)),
+        promote_when=section.take(keys.PROMOTE_WHEN),
         min_requests=section.take(keys.MIN_REQUESTS),
-        at_deadline=cast(Any, section.take(keys.AT_DEADLINE)),
-        rollback=cast(Any, section.take(keys.ROLLBACK)),
+        at_deadline=section.take(keys.AT_DEADLINE),
+        rollback=section.take(keys.ROLLBACK),
         critical_operations=section.take(keys.CRITICAL_OPERATIONS),
         excluded_routes=section.take(keys.EXCLUDED_ROUTES),
         alpha=expert.take(keys.ALPHA),

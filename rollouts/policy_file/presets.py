@@ -4,9 +4,9 @@ A service names one and overrides what it knows better; parse.py reads both by t
 """
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
-PresetName = Literal["careful", "standard", "low-traffic"]
+from rollouts.policy import PresetName
 
 STANDARD: Final[Mapping[str, object]] = {
     # Who installs a controller wants it to act; `observe` is for trying it out.
