@@ -88,9 +88,7 @@ def _evidence(seen: Traffic) -> tuple[list[float], list[float]]:
     known = correlation((counts[0], counts[2]), (counts[1], counts[3]), past_bad, past)
     before = (past_bad.sum(axis=-1, keepdims=True), past.sum(axis=-1, keepdims=True))
     limit = float(np.log(1 / ALPHA))
-    test = Test(
-        Tolerance(np.array(POINTS), np.array(RATIO)), Starts.of(MINUTES, MINUTES, limit), (limit, limit), HISTORY
-    )
+    test = Test(Tolerance(np.array(POINTS), np.array(RATIO)), Starts.of(MINUTES, MINUTES, limit), (limit, limit))
     streams = Streams(*counts, *before, known)
     return test.harm(streams)[0].tolist(), test.safe(streams)[0].tolist()
 

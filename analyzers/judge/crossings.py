@@ -80,7 +80,7 @@ def first_crossings(  # noqa: PLR0913 (pinned: tools outside build on this signa
     if not minutes:
         return harm_minute, safe_minute
     starts = Starts.of(minutes, horizon or minutes, limits[0])
-    test = Test(Tolerance(np.array(points), np.array(ratio)), starts, limits, past.requests.shape[1])
+    test = Test(Tolerance(np.array(points), np.array(ratio)), starts, limits)
     size = max(1, CELLS // (minutes + past.requests.shape[1]))
     for first in range(0, rollouts, size):
         rows = slice(first, first + size)
@@ -94,12 +94,11 @@ def first_crossings(  # noqa: PLR0913 (pinned: tools outside build on this signa
 
 
 class Test(NamedTuple):
-    """Tolerance, starts and limits (harm, safe) that all rollouts share, and the minutes of history."""
+    """Tolerance, starts and limits (harm, safe) that all rollouts share."""
 
     tolerance: Tolerance
     starts: Starts
     limits: tuple[float, float]
-    history: int
 
     def harm(self, streams: Streams) -> Floats:
         """Evidence of harm at each look."""
@@ -111,7 +110,7 @@ class Test(NamedTuple):
 
     def _looks(self, streams: Streams, test: Callable[[Streams], Floats]) -> Floats:
         looks = []
-        for first, end in revisions(streams.canary.shape[-1], self.history):
+        for first, end in revisions(streams.canary.shape[-1]):
             seen = streams.cut(slice(end))
             looks.append(test(seen._replace(correlation=revised(seen.correlation, first)))[..., first:])
         return np.concatenate(looks, axis=-1)

@@ -20,25 +20,21 @@ Integers = NDArray[np.int64]
 # Minutes are asked for every other one: the likelihood is smooth.
 CORRELATIONS: Floats = 1e-4 * 2.0 ** np.arange(11.0)
 ASKED = CORRELATIONS[::2]
-COIN_FLIPS, LIKELY = 0.5, 0.015
+COIN_FLIPS, LIKELY = 2 / 3, 0.015
 # That what shows on the baseline are failures in clusters, which weigh on the canary as much, not requests that are
 # alike, which weigh on each slot by its size.
-CLUSTERED = 0.3
+CLUSTERED = 0.5
 # One pair in so many follows no rule: an outage jumps up once and down once, and is no burst.
 UNRULY = 1 / 40
 # Consecutive pairs share an interval: three tell as much as two (von Neumann, Annals of Mathematical Statistics
 # 12 (1941)).
 PAIR = 2 / 3
-# Too much correlation costs time, too little the promise: this quantile of the posterior is believed. It and the
-# prior were chosen together, on errors at the boundary and minutes to rollback (benchmarks/judge_power.py).
-BELIEVED = 0.83
 # The level around which intervals vary is that of so many, with half a bad request beforehand.
 RECENT, PRIOR_BAD = 20, 0.5
 # Two sizes of interval tell clusters from requests that are alike when one is this much larger.
 LARGER = 1.25
-# At so many pairs, all intervals so far are weighed anew with what is known by then. A history of an hour has
-# passed them all.
-REVISIONS = (2, 4, 6, 9, 13, 20, 30)
+# At so many pairs of the rollout, all its intervals so far are weighed anew with what is known by then.
+REVISIONS = (2, 4, 6, 9, 13, 20, 30, 45, 70)
 # Cells (correlations x streams x pairs) worked on at once: they stay in the cache.
 CELLS = 2_600
 
@@ -150,37 +146,22 @@ def correlation(
     told = _before(baselines.over_coin_flips(alike), looks + past)
     own = _before(canaries.over_coin_flips(either), looks)
     posterior = _with_those_between(told + own) + _log_prior(canary.ndim)
-    found = _believed(posterior.reshape(-1, *own.shape[2:]), others_c[..., looks], others_b[..., looks])
+    found = _believed(posterior, others_c[..., looks], others_b[..., looks])
     spans = np.diff([*looks.tolist(), intervals])
     return Correlation(*(np.repeat(one, spans, axis=-1) for one in found))
 
 
 def _believed(posterior: Floats, others_c: Floats, others_b: Floats) -> Correlation:
-    """(icc, c) with which each slot's requests tell as little as the quantile of its own design effect says."""
-    possible = np.concatenate(([0.0], CORRELATIONS)).reshape((-1,) + (1,) * others_b.ndim)
-    by_size, as_much = possible * others_c, possible * others_b
-    effects = np.stack((np.concatenate((by_size, as_much)), np.concatenate((as_much, as_much))), axis=1)
-    canary, baseline = quantile(effects, posterior[:, None])
-    others_b = np.maximum(others_b, 1)
-    smaller = others_c / others_b
-    clusters = (canary - smaller * baseline) / np.maximum(1 - smaller, 1e-9)
-    clusters = within(np.where(LARGER * smaller < 1, clusters, 0.0), 0.0, baseline)
-    return Correlation((baseline - clusters) / others_b, clusters)
+    """The posterior's mean, and so that of each slot's design effect.
 
-
-def quantile(values: Floats, log_weights: Floats) -> Floats:
-    """The BELIEVED quantile over axis 0, linear between values that follow one another."""
-    order = np.argsort(values, axis=0, kind="stable")
-    values, weights = (np.take_along_axis(one, order, 0) for one in np.broadcast_arrays(values, log_weights))
-    weights = np.exp(weights - weights.max(axis=0))
-    share = weights.cumsum(axis=0)
-    share /= share[-1]
-    high = np.where(share >= BELIEVED, values, np.inf).min(axis=0)
-    lower = values < high
-    low, under = (np.where(lower, one, 0.0).max(axis=0) for one in (values, share))
-    over = np.where(values <= high, share, 0.0).max(axis=0)
-    found: Floats = low + (high - low) * (BELIEVED - under) / (over - under)
-    return found
+    Requests divided by it tell no more than is told on average: 1 / effect is convex. Where clusters cannot be told
+    from requests that are alike, they are taken for these, which weigh less on a part of the slot.
+    """
+    weights = np.exp(posterior - posterior.max(axis=(0, 1)))
+    weights /= weights.sum(axis=(0, 1))
+    alike, clustered = np.einsum("c,kc...->k...", CORRELATIONS, weights[:, 1:])
+    clusters = np.where(others_b > LARGER * others_c, clustered, 0.0)
+    return Correlation(alike + clustered - clusters, clusters * others_b)
 
 
 def _others(requests: Floats) -> Floats:
@@ -264,13 +245,13 @@ def _log_sum(a: Floats, b: Floats) -> Floats:
     return found
 
 
-def revisions(intervals: int, history: int) -> list[tuple[int, int]]:
+def revisions(intervals: int) -> list[tuple[int, int]]:
     """Spans of looks [from, to) that weigh every interval before `from` with the correlation known at `from`.
 
-    >>> revisions(12, 0), revisions(12, 60)
-    ([(0, 3), (3, 5), (5, 7), (7, 10), (10, 12)], [(0, 12)])
+    >>> revisions(12)
+    [(0, 3), (3, 5), (5, 7), (7, 10), (10, 12)]
     """
-    begins = [0] + [pairs + 1 - history for pairs in REVISIONS if 0 < pairs + 1 - history < intervals]
+    begins = [0] + [pairs + 1 for pairs in REVISIONS if pairs + 1 < intervals]
     return list(zip(begins, [*begins[1:], intervals], strict=True))
 
 

@@ -219,7 +219,7 @@ class Tally:
             for role in (Role.CANARY, Role.BASELINE)
         )
         known = correlation((canary_bad, bad), (canary, requests), *self._history)
-        first, _end = revisions(span.intervals + ahead, self.history_length)[-1]
+        first, _end = revisions(span.intervals + ahead)[-1]
         return Correlation(*(one[:, None] for one in revised(known, first)))
 
     @property

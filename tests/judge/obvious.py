@@ -110,31 +110,18 @@ def over_coin_flips(minutes, strength, *, unruly, recent):
     return bursts / ((1 - unruly) * flips(f_1, f_2, share) + any_split)
 
 
-def quantile(weighted, part):
-    """From [(value, weight), ...]: the value up to which `part` of the weight lies, on a line between neighbours."""
-    whole = sum(weight for _, weight in weighted)
-    together = {value: sum(weight for other, weight in weighted if other == value) for value, _ in weighted}
-    below, last = mpf(0), mpf(0)
-    for value, weight in sorted(together.items()):
-        reached = below + weight / whole
-        if reached >= part:
-            return last + (value - last) * (part - below) / (reached - below)
-        below, last = reached, value
-    raise AssertionError("weights that sum to nothing")
-
-
 def others(minutes):
     """Requests of a minute but one, on average over those with any."""
     some = [requests for _, requests in minutes if requests]
     return mpf(sum(some)) / len(some) - 1
 
 
-def effects(canary, baseline, strengths, *, prior, clustered, part, power, **rule):
-    """What the design effects of (canary, baseline) are believed to be beyond 1 before the last of their minutes.
+def effects(canary, baseline, strengths, *, prior, clustered, power, **rule):
+    """How far the design effects of (canary, baseline) lie beyond 1, on average, before the last of their minutes.
 
     Minutes tell of every other strength; the others lie on the polynomial through their four neighbours.
     """
-    on_canary, on_baseline = [], []
+    on_canary, on_baseline, whole = mpf(0), mpf(0), mpf(0)
     for clusters in (False, True):
         told = [mpf(0)]
         for strength in strengths[::2]:
@@ -148,9 +135,10 @@ def effects(canary, baseline, strengths, *, prior, clustered, part, power, **rul
             place, between = divmod(number + 1, 2) if number else (0, 0)
             log = polynomial(told[place - 1 : place + 3], mpf("1.5")) if between else told[place]
             likely = weight * (clustered if clusters else 1 - clustered) * mp.exp(log)
-            on_canary.append((strength * others(baseline if clusters else canary), likely))
-            on_baseline.append((strength * others(baseline), likely))
-    return quantile(on_canary, part), quantile(on_baseline, part)
+            on_canary += likely * strength * others(baseline if clusters else canary)
+            on_baseline += likely * strength * others(baseline)
+            whole += likely
+    return on_canary / whole, on_baseline / whole
 
 
 def polynomial(values, at):

@@ -5,12 +5,10 @@ import pytest
 
 from analyzers.judge.dispersion import (
     ASKED,
-    BELIEVED,
     REVISIONS,
     Correlation,
     Pairs,
     correlation,
-    quantile,
     revised,
 )
 
@@ -167,11 +165,6 @@ def test_minutes_without_requests_are_no_pairs():
 def test_coin_flips_are_the_likelier_the_more_calm_minutes_there_are():
     told = Pairs.of(*minutes(0.005, None, 30)).over_coin_flips(ASKED[:, None, None])
     assert (told.mean(axis=1).max(axis=-1) < 0).all()
-
-
-def test_the_quantile_lies_between_the_values_around_it():
-    values, weights = np.array([3.0, 1.0, 0.0]), np.log([0.25, 0.25, 0.5])
-    assert quantile(values, weights) == pytest.approx(1 + 2 * (BELIEVED - 0.75) / 0.25)
 
 
 def test_what_is_known_later_weighs_what_came_before():
