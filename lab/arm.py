@@ -304,7 +304,7 @@ class Arm:
             if (site := web_apps.PATH.fullmatch(request.path)) is not None:
                 return self._web_app(request, site.groupdict())
             words = self._admitted(request)
-            if words["kind"] is None:
+            if not words["kind"]:
                 return self._service(words["service"])
             with self._lock:
                 self._settle()
@@ -336,7 +336,7 @@ class Arm:
         words = PATH.fullmatch(request.path)
         if words is None:
             raise _RefusalError(404, "InvalidResourceType", "The resource type could not be found.")
-        return words.groupdict()
+        return words.groupdict("")
 
     def _service(self, path: str) -> web.Response:
         kind = "Microsoft.ApiManagement/service"

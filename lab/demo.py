@@ -35,7 +35,7 @@ def _run(lab: Lab, screen: Screen, seed: int) -> Run:
 def _good(lab: Lab, screen: Screen, seed: int) -> bool:
     run = _run(lab, screen, seed)
     screen.say(f"blue 1.0.0 is live, {lab.setup.rate:g} requests a second; its history is growing")
-    run.wait(HISTORY_SECONDS)
+    run.keep(HISTORY_SECONDS)
     screen.say("1.1.0 is deployed to green; the pipeline publishes Canary.DeploymentCompleted (Event Grid schema)")
     lab.deploy(Slot.GREEN, "1.1.0")
     lab.announce("1.1.0", Slot.GREEN)

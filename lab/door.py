@@ -51,7 +51,7 @@ class Door:
             self._serving.run(self._close())
 
     async def _open(self) -> None:
-        server = web.Server(self._handler, access_log=None)  # type: ignore[arg-type]  # any awaitable will do
+        server = web.Server(self._handler, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
         context = self._authority.context() if self._authority else None

@@ -48,11 +48,18 @@ class HostProcess(Stopping):
         folder.mkdir(parents=True, exist_ok=True)
         self.queue_file = folder / "queues.sqlite"
         self.log_file = folder / "host.log"
-        self.url: str | None = None  # None = never started
+        self._url: str | None = None  # None = never started
 
     def __enter__(self) -> Self:
         self.start()
         return self
+
+    @property
+    def url(self) -> str:
+        """Where it answers, without a trailing slash."""
+        if self._url is None:
+            raise RuntimeError(f"the host of {self._app} was never started")
+        return self._url
 
     @property
     def pid(self) -> int | None:
@@ -75,11 +82,11 @@ class HostProcess(Stopping):
                 start_new_session=True,  # Ctrl-C goes to the lab, and the lab ends its host
             )
         try:
-            self.url = self._ready(self._process, timeout)
+            self._url = self._ready(self._process, timeout)
         except BaseException:
             self.kill()
             raise
-        return self.url
+        return self._url
 
     def stop(self) -> None:
         """End it cleanly; kill it when it does not end. Safe to call twice."""
@@ -112,7 +119,7 @@ class HostProcess(Stopping):
         return "\n".join(self.log_file.read_text(errors="replace").splitlines()[-lines:])
 
     def _command(self) -> list[str]:
-        port = self.url.rsplit(":", 1)[1] if self.url else "0"
+        port = self._url.rsplit(":", 1)[1] if self._url else "0"
         certificate = ["--cert", str(self._authority.cert_file), "--key", str(self._authority.key_file)]
         queue = ["--queue", str(self.queue_file), "--lease", str(self._lease)]
         return [

@@ -182,7 +182,7 @@ def _is_class(annotation: Any) -> bool:
 
 
 def _converter(binding: str, name: str) -> Any:
-    found = get_binding_registry().get(binding)
+    found = get_binding_registry().get(binding)  # type: ignore[no-untyped-call]  # azure-functions leaves it untyped
     if found is None:
         raise IndexingError(f"function {name}: azure-functions has no converter for the binding {binding!r}")
     return found

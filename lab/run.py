@@ -74,23 +74,18 @@ class Run:
         """Percent that the new version fails when it fails."""
         return self.options.canary_errors if self.options.canary_errors is not None else default
 
-    def deploy(self, slot: Slot, version: str, **settings: str | float) -> None:
-        """New code on a slot, as bad as the scenario wants it."""
-        self.lab.deploy(slot, version, **settings)
-
-    def begin(self, *, errors: float | None = -1.0, **settings: str | float) -> None:
-        """Let the history grow, deploy 1.1.0 to green, announce it. `errors` None = no worse than the old one."""
-        self.wait(self.options.history)
-        wanted = self._errors if errors == -1.0 else errors
-        if errors is not None and self.options.canary_errors is not None:
-            wanted = self.options.canary_errors
-        if wanted is not None:
-            settings.setdefault("FAIL_PERCENT", wanted)
-        slowdown = self.options.canary_slowdown if self.options.canary_slowdown is not None else self._slowdown
+    def begin(self, *, sound: bool = False, **settings: str | float) -> None:
+        """Let the history grow, deploy 1.1.0 to green, announce it. `sound`: its faults, if it has any, come later."""
+        self.keep(self.options.history)
+        given = self.options
+        fails = given.canary_errors if given.canary_errors is not None else self._errors
+        if fails is not None and not sound:
+            settings.setdefault("FAIL_PERCENT", fails)
+        slowdown = given.canary_slowdown if given.canary_slowdown is not None else self._slowdown
         if slowdown is not None:
             settings.setdefault("SLOW_MS", self.lab.setup.slow_ms * slowdown)
-        self.deploy(Slot.GREEN, "1.1.0", **settings)
-        self.lab.announce("1.1.0", Slot.GREEN, cloud=self.options.seed % 2 == 0)
+        self.lab.deploy(Slot.GREEN, "1.1.0", **settings)
+        self.lab.announce("1.1.0", Slot.GREEN, cloud=given.seed % 2 == 0)
 
     def newest(self) -> Summary | None:
         """The newest rollout that counts; None while there is none or the host is being restarted."""
@@ -112,7 +107,7 @@ class Run:
             found = self.newest()
             if found is not None and holds(found):
                 return found
-            if found is not None and found["phase"] == "closed" and what != "closed":
+            if found is not None and found["phase"] == "closed":
                 found = self.newest() or found
                 if found["phase"] == "closed" and found["outcome"] != "superseded":
                     raise NotReachedError(
@@ -162,10 +157,6 @@ class Run:
         while time.monotonic() < deadline:
             self.newest()
             time.sleep(POLL_SECONDS)
-
-    def wait(self, seconds: float) -> None:
-        """The same, before anything started."""
-        self.keep(seconds)
 
     def forget(self) -> None:
         """From now on only rollouts that start later count."""

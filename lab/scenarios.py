@@ -4,6 +4,7 @@ Each is a function that plays its part on a running lab; `SCENARIOS` names them 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from threading import Thread
 from typing import Any
 
@@ -19,7 +20,6 @@ from rollouts.observation import Slot, Weights
 
 NEW = "1.1.0"
 BLUE, GREEN = Slot.BLUE, Slot.GREEN
-POOL_WRITE = {"method": "PUT", "path": f"backends/{POOL}"}
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +34,11 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     slowdown: float | None = None  # factor on its time to answer; None = as the old one
 
 
+def of_pool_writes(fault: Fault) -> Fault:
+    """The fault, of no other requests than those that write the pool."""
+    return replace(fault, method="PUT", path=f"backends/{POOL}")
+
+
 def rollout(run: Run) -> None:
     """A version is deployed and announced; its faults are there at once, or begin after --onset."""
     if run.options.onset is not None:
@@ -46,9 +51,9 @@ def rollout(run: Run) -> None:
 def throttled(run: Run) -> None:
     """ARM answers 429 with Retry-After, 5xx, and times out on a write that it did apply."""
     for fault in (
-        Fault(kind=Break.STATUS, times=1, status=429, code="TooManyRequests", retry_after="1", **POOL_WRITE),
-        Fault(kind=Break.STATUS, times=1, status=503, **POOL_WRITE),
-        Fault(kind=Break.DROP_AFTER, times=1, **POOL_WRITE),
+        of_pool_writes(Fault(kind=Break.STATUS, times=1, status=429, code="TooManyRequests", retry_after="1")),
+        of_pool_writes(Fault(kind=Break.STATUS, times=1, status=503)),
+        of_pool_writes(Fault(kind=Break.DROP_AFTER, times=1)),
         Fault(kind=Break.STATUS, times=1, status=429, retry_after="1", method="GET", path=f"namedValues/{MARKER}"),
     ):
         run.lab.arm.break_with(fault)
@@ -57,7 +62,7 @@ def throttled(run: Run) -> None:
 
 def stale_write(run: Run) -> None:
     """Somebody else writes the pool between our read and our write."""
-    run.lab.arm.break_with(Fault(kind=Break.MEDDLE, times=2, **POOL_WRITE))
+    run.lab.arm.break_with(of_pool_writes(Fault(kind=Break.MEDDLE, times=2)))
     rollout(run)
 
 
@@ -71,7 +76,7 @@ def crash(run: Run) -> None:
         run.lab.set_weights(run.lab.weights())  # the ETag changes: the dead process's write is not applied
         Thread(target=run.lab.host.start, name="restart", daemon=True).start()
 
-    run.lab.arm.break_with(Fault(kind=Break.MEDDLE, times=1, meddle=kill, **POOL_WRITE))
+    run.lab.arm.break_with(of_pool_writes(Fault(kind=Break.MEDDLE, times=1, meddle=kill)))
     rollout(run)
     if not died:
         raise AssertionError("the host was never killed: no pool write came")
@@ -79,7 +84,7 @@ def crash(run: Run) -> None:
 
 def duplicate_events(run: Run) -> None:
     """All four signals of one deployment, twice, late and out of order."""
-    run.deploy(GREEN, NEW)
+    run.lab.deploy(GREEN, NEW)
     for _ in range(2):
         run.lab.publish("Microsoft.Resources.ResourceWriteSuccess", f"{SITE}green".upper(), {})
         run.lab.publish(
@@ -93,16 +98,16 @@ def duplicate_events(run: Run) -> None:
 
 def late_fault(run: Run) -> None:
     """The new version breaks some time after it got traffic."""
-    run.begin(errors=None)
+    run.begin(sound=True)
     run.until("step", lambda one: one["share"] > 0 and one["shares"])
-    run.wait(run.options.onset if run.options.onset is not None else 8.0)
+    run.keep(run.options.onset if run.options.onset is not None else 8.0)
     run.lab.slots[GREEN].behave(FAIL_PERCENT=run.errors(11.0))
     run.until_closed()
 
 
 def fault_after_promotion(run: Run) -> None:
     """It breaks at 100 %: back to 50, where both are compared, then to 0."""
-    run.begin(errors=None)
+    run.begin(sound=True)
     run.until("watch", lambda one: one["phase"] == "watch")
     run.lab.slots[GREEN].behave(FAIL_PERCENT=run.errors(11.0))
     run.until_closed()
@@ -126,7 +131,13 @@ def unobserved(run: Run) -> None:
 
 def broken_operation(run: Run) -> None:
     """One critical route of it, with half a percent of the traffic, always fails."""
-    run.begin(errors=None, FAIL_ROUTE="pay", FAIL_PERCENT=100.0)
+    run.begin(FAIL_ROUTE="pay", FAIL_PERCENT=100.0)
+    run.until_closed()
+
+
+def rejects_everybody(run: Run) -> None:
+    """It answers 401, whoever asks."""
+    run.begin(REJECT_PERCENT=100.0)
     run.until_closed()
 
 
@@ -138,7 +149,7 @@ def broken_health(run: Run) -> None:
 
 def wrong_version(run: Run) -> None:
     """Something else was deployed than was announced."""
-    run.deploy(GREEN, "1.0.9")
+    run.lab.deploy(GREEN, "1.0.9")
     run.lab.announce(NEW, GREEN)
     run.until_closed()
 
@@ -147,7 +158,7 @@ def overlap(run: Run) -> None:
     """A newer version comes on the canary slot while the first has traffic."""
     run.begin()
     run.until("step", lambda one: one["shares"] == [10])
-    run.deploy(GREEN, "1.2.0")
+    run.lab.deploy(GREEN, "1.2.0")
     run.lab.announce("1.2.0", GREEN, cloud=True)
     run.until("successor", lambda one: one["version"] == "1.2.0")
     run.until_closed()
@@ -200,7 +211,7 @@ def no_traffic(run: Run) -> None:
 
 def sick_instance(run: Run) -> None:
     """One instance of the new version is ill."""
-    run.begin(errors=None)
+    run.begin(sound=True)
     run.until("step", lambda one: one["shares"] == [10])
     run.lab.slots[GREEN].behave(instance=0, FAIL_PERCENT=60.0)
     run.until_held("one_instance")
@@ -208,7 +219,7 @@ def sick_instance(run: Run) -> None:
 
 def deploy_to_live(run: Run) -> None:
     """The pipeline deployed to the live slot."""
-    run.deploy(BLUE, NEW)
+    run.lab.deploy(BLUE, NEW)
     run.lab.announce(NEW, BLUE)
     run.until_held("deployed_to_live")
 
@@ -221,7 +232,7 @@ def approval(run: Run) -> None:
 
 def retag(run: Run) -> None:
     """An ARM write that is no deployment, while the idle slot holds a version that was rolled back."""
-    run.begin(errors=11.0)
+    run.begin()
     run.until_closed()
     run.forget()
     run.lab.publish("Microsoft.Resources.ResourceWriteSuccess", f"{SITE}green", {"operationName": "tags/write"})
@@ -230,9 +241,10 @@ def retag(run: Run) -> None:
 
 def cannot_write(run: Run) -> None:
     """ARM refuses the rollback for a while."""
-    run.begin(errors=None)
+    run.begin(sound=True)
     run.until("step", lambda one: one["shares"] == [10])
-    number = run.lab.arm.break_with(Fault(kind=Break.STATUS, status=429, retry_after="60", **POOL_WRITE))
+    refusal = of_pool_writes(Fault(kind=Break.STATUS, status=429, retry_after="60"))
+    number = run.lab.arm.break_with(refusal)
     run.lab.slots[GREEN].behave(FAIL_PERCENT=run.errors(30.0))
     run.until_told("not_carried_out")
     run.lab.arm.mend(number)
@@ -241,7 +253,7 @@ def cannot_write(run: Run) -> None:
 
 def observe(run: Run) -> None:
     """Mode observe: people move the traffic, nothing is written, the verdict is recorded."""
-    run.begin(errors=11.0)
+    run.begin()
     run.until("gate passed", lambda one: one["phase"] == "step")
     run.lab.set_weights(Weights.of(GREEN, 10))
     run.until("the verdict", lambda one: "Would roll back" in one["sentence"])
@@ -301,7 +313,7 @@ SCENARIOS: dict[str, Scenario] = {
             name="rejected",
             about="It answers 401 to everybody",
             ends="rolled_back",
-            play=lambda run: (run.begin(REJECT_PERCENT=100.0), run.until_closed(), None)[-1],
+            play=rejects_everybody,
             setup={"policy": {"indicators": _REJECTED}},
         ),
         Scenario(name="slow", about="It is three times slower", ends="rolled_back", play=rollout, slowdown=3.0),
@@ -350,7 +362,7 @@ SCENARIOS: dict[str, Scenario] = {
             play=approval,
             setup={"policy": {"approvals": [50]}},
         ),
-        Scenario(name="retag", about="An ARM write with no new version", ends="no rollout", play=retag),
+        Scenario(name="retag", about="An ARM write with no new version", ends="no rollout", play=retag, errors=11.0),
         Scenario(
             name="cannot-write", about="ARM refuses the rollback for a while", ends="rolled_back", play=cannot_write
         ),
@@ -360,6 +372,7 @@ SCENARIOS: dict[str, Scenario] = {
             ends="observed",
             play=observe,
             setup={"policy": {"mode": "observe"}},
+            errors=11.0,
         ),
     )
 }

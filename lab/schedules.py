@@ -1,6 +1,6 @@
 """NCRONTAB, the schedule of timer triggers: six fields with seconds first (or five), in UTC."""
 
-from croniter import CroniterError, croniter
+from croniter import CroniterError, croniter  # type: ignore[import-untyped]  # it ships no types
 
 
 def check(schedule: str) -> None:

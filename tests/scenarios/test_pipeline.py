@@ -58,7 +58,7 @@ def test_a_pipeline_deploys_announces_waits_and_a_person_takes_it_back(run: Run,
     second = canary("target", "checkout", "--owner", "run 8")
     assert (second.exit_code, "green is leased by run 7" in second.stderr) == (1, True)
     run.keep(2.0)  # so much history the policy wants
-    run.deploy(Slot.GREEN, VERSION)
+    run.lab.deploy(Slot.GREEN, VERSION)
     told = ("--service", "checkout", "--version", VERSION, "--slot", slot, "--deployment-id", "run-7")
     assert [canary("announce", *told).exit_code for _ in range(2)] == [0, 0]
     run.until("begun", lambda one: one["phase"] in ("gate", "step"))
@@ -141,7 +141,7 @@ def test_past_the_analyzer_100_and_back_to_0_leave_no_rollout_behind(run: Run, c
 def announced(run: Run, canary: Canary) -> str:
     """A good version on green, announced, at its first share; the rollout's id."""
     run.keep(2.0)  # so much history the policy wants
-    run.deploy(Slot.GREEN, VERSION)
+    run.lab.deploy(Slot.GREEN, VERSION)
     told = ("--service", "checkout", "--version", VERSION, "--slot", "green", "--deployment-id", "run-7")
     assert canary("announce", *told).exit_code == DONE
     return str(run.until("50 %", lambda one: one["shares"] == [50])["id"])

@@ -54,7 +54,7 @@ def test_a_whole_rollout_is_asked_and_answered_as_published(tmp_path: Path, monk
 
         run = Run(lab, options, errors=good.errors, slowdown=good.slowdown)
         run.keep(2.0)
-        run.deploy(Slot.GREEN, "1.1.0")
+        run.lab.deploy(Slot.GREEN, "1.1.0")
         told = ("--service", "checkout", "--version", "1.1.0", "--slot", "green", "--deployment-id", "run-7")
         assert canary("announce", *told) == 0
         assert run.until("closed", lambda one: one["phase"] == "closed")["outcome"] == "promoted"
