@@ -143,7 +143,7 @@ def _left(rollout: Rollout, pool: PoolReading | Failed) -> str:
 
 def overdue(rollout: Rollout, now: float) -> bool:
     """Whether the rollout is held for longer than its hold's limit allows, and nothing ended it."""
-    if rollout.hold is None or rollout.closed:
+    if rollout.hold is None:
         return False
     limit = HOLDS[rollout.hold.reason].limit_seconds(rollout.pin.limits)
     return limit is not None and now - rollout.hold.since > limit

@@ -107,6 +107,17 @@ def test_a_marker_that_another_hand_moved_stays_drift_at_every_look(begun):
     assert simulation.marker.writes == []
 
 
+def test_a_marker_that_goes_back_right_after_our_switch_is_another_hand(begun):
+    """What was read back is known from that moment on, not from the next look on."""
+    simulation = until(begun(), Phase.WATCH)
+    assert simulation.marker.writes == [Slot.GREEN]
+    simulation.marker.live, simulation.marker.revision = Slot.BLUE, 9
+    simulation.run(3)
+    assert simulation.rollout.hold is not None, simulation.rollout.reason
+    assert simulation.rollout.hold.reason is HoldReason.DRIFT
+    assert simulation.marker.writes == [Slot.GREEN]
+
+
 def test_a_service_counts_for_a_storm_when_it_first_turned_harmful(begun, policy):
     policy = policy.replace("    bake: 3s", "    bake: 3s\n    rollback: ask")
     simulation = until(begun(BAD, policy=policy), Phase.STEP)

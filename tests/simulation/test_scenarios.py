@@ -724,6 +724,17 @@ def test_ask_first_holds_instead_of_rolling_back(begun, policy):
     ends(simulation, Outcome.ROLLED_BACK)
 
 
+def test_an_event_that_says_rollback_ask_is_asked_about_whatever_the_policy_says(begun):
+    """A migration that the old version cannot bear: its pipeline knows, the policy does not."""
+    simulation = begun(BAD)
+    simulation.deploy(Slot.GREEN, "1.2", BAD)
+    simulation.announce("1.2", slot=Slot.GREEN, rollback="ask", link="https://ci/82")
+    simulation.run(LONG, lambda: held(simulation, HoldReason.ROLLBACK_ASKED))
+    assert (simulation.rollout.version, simulation.pool.weights) == ("1.2", Weights.of(Slot.GREEN, 10))
+    assert "Not rolled back by itself: the deployment event says rollback: ask" in simulation.rollout.reason
+    assert simulation.told[-1][1].link == "https://ci/82"
+
+
 @pytest.mark.parametrize("end", ["abort", "zero", "a newer version"])
 @pytest.mark.parametrize("harm", ["judged", "dead"])
 def test_whoever_ends_a_harmful_version_it_starts_again_only_on_a_retry(begun, policy, end, harm):

@@ -3,7 +3,9 @@
 import msgspec
 import pytest
 
+from controller import requests
 from lab.simulation import Behaviour, Simulation
+from rollouts.command import Command, CommandKind
 from rollouts.rollout import Outcome, Phase
 
 LATE = "    bake: 3s\n    deadline: 20s\n    at_deadline: rollback"
@@ -101,3 +103,27 @@ def test_two_instances_whose_clocks_differ_come_to_the_same_end(begun, behind):
     simulation.run(600, simulation.closed)
     assert simulation.rollout.outcome is Outcome.PROMOTED, simulation.rollout.reason
     assert simulation.world.records.incidents(5) == []
+
+
+def test_a_hold_is_logged_as_overdue_from_its_limit_on_and_not_once_it_has_ended(begun, caplog):
+    """The alert reads that line: a hold that nothing ends by itself must not be forgotten by everybody."""
+    caplog.set_level("WARNING", logger="controller.tick")
+    simulation = begun()
+    simulation.run(60, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.telemetry.outage_until = simulation.now + 60
+    simulation.run(30, lambda: simulation.rollout.hold is not None)
+    limit = simulation.rollout.pin.limits.blind_seconds
+
+    def logged() -> int:
+        return sum(one.message.startswith("canary.overdue ") for one in caplog.records)
+
+    simulation.run(limit - 1)
+    assert logged() == 0
+    simulation.run(3)
+    assert logged() > 0
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
+    simulation.run(3)
+    assert simulation.rollout.closed
+    so_far = logged()
+    simulation.run(3)
+    assert logged() == so_far
