@@ -168,10 +168,8 @@ def _with(raw: Raw, pool: str, backends: dict[Slot, str], weights: Weights) -> b
 
 
 def _body(body: dict[str, Any]) -> bytes:
-    # A pool's GET shows url and protocol as null, and a pool's PUT refuses to be given either.
-    properties = {
-        name: value for name, value in body["properties"].items() if not (name in ("url", "protocol") and value is None)
-    }
+    # A GET shows what a pool has not as null (title, url, protocol), and a pool's PUT refuses to be given url or protocol.
+    properties = {name: value for name, value in body["properties"].items() if value is not None}
     return json.dumps({"properties": properties}).encode()
 
 
