@@ -15,16 +15,17 @@ from analyzers.judge.projection import Floats, within
 
 Integers = NDArray[np.int64]
 
-# The correlations that are thought possible beside none at all (coin flips), and how likely beforehand: each as
-# likely as the others up to LIKELY (as if 67 requests told as much as any number of them), then less with the square.
-# Minutes are asked for every other one: the likelihood is smooth.
+# The correlations that are thought possible beside none at all (coin flips), and how likely beforehand: all equally up
+# to LIKELY (at which any number of requests tells no more than 67), from there falling with the square. The likelihood
+# is smooth, so it is computed for every other one, ASKED. The priors, here and below, were chosen together, on errors
+# at the boundary and minutes to rollback (benchmarks/judge_power.py).
 CORRELATIONS: Floats = 1e-4 * 2.0 ** np.arange(11.0)
 ASKED = CORRELATIONS[::2]
 COIN_FLIPS, LIKELY = 2 / 3, 0.015
-# That what shows on the baseline are failures in clusters, which weigh on the canary as much, not requests that are
-# alike, which weigh on each slot by its size.
+# How likely, where minutes do vary more, it is that failures come in clusters, which weigh on both slots equally; else
+# requests of one minute are alike, which weighs on each slot by its size.
 CLUSTERED = 0.5
-# One pair in so many follows no rule: an outage jumps up once and down once, and is no burst.
+# The share of pairs that follow no rule: an outage jumps up once and down once, and is no burst.
 UNRULY = 1 / 40
 # Consecutive pairs share an interval: three tell as much as two (von Neumann, Annals of Mathematical Statistics
 # 12 (1941)).
@@ -94,12 +95,12 @@ class Pairs(NamedTuple):
         """
         flips = self.before * np.log(self.share) + self.after * np.log1p(-self.share)
         unruly = self._split(np.array(2.0)) + np.log(UNRULY / (1 - UNRULY))
-        neither = _log_sum(flips, unruly)
+        neither = _log_add(flips, unruly)
         at_once = max(1, CELLS // max(1, self.both.size))
         ratio = np.empty(np.broadcast_shapes(possible.shape, self.both.shape))
         for first in range(0, len(possible), at_once):
             some = slice(first, first + at_once)
-            ratio[some] = _log_sum(self._bursts(possible[some]), unruly) - neither
+            ratio[some] = _log_add(self._bursts(possible[some]), unruly) - neither
         return np.where(self.both, ratio, 0.0)
 
     def _bursts(self, possible: Floats) -> Floats:
@@ -143,9 +144,9 @@ def correlation(
     others_c, others_b = canaries.others, baselines.others[..., past:]
     clusters = alike * (np.maximum(others_b, 1) / np.maximum(others_c, 1))[..., 1:]
     either = np.concatenate((np.broadcast_to(alike, clusters.shape), clusters))
-    told = _before(baselines.over_coin_flips(alike), looks + past)
-    own = _before(canaries.over_coin_flips(either), looks)
-    posterior = _with_those_between(told + own) + _log_prior(canary.ndim)
+    baseline_told = _before(baselines.over_coin_flips(alike), looks + past)
+    canary_told = _before(canaries.over_coin_flips(either), looks)
+    posterior = _with_those_between(baseline_told + canary_told) + _log_prior(canary.ndim)
     found = _believed(posterior, others_c[..., looks], others_b[..., looks])
     spans = np.diff([*looks.tolist(), intervals])
     return Correlation(*(np.repeat(one, spans, axis=-1) for one in found))
@@ -225,8 +226,8 @@ def _recent(counts: Floats) -> Floats:
 def _log_rising(x: Floats, more: Floats) -> tuple[Floats, Floats]:
     """(logarithm, factor) of Gamma(x + more) / Gamma(x) e^more for x > 0 and more >= 0, to 1e-3.
 
-    Burnside's formula (Messenger of Mathematics 46 (1917)) from x + 2 on, and the factors before, of which many are
-    worth one logarithm.
+    Burnside's formula (Messenger of Mathematics 46 (1917)) at x + 2; the factors below it are returned apart, so that
+    the caller takes one logarithm of several.
 
     >>> log, factor = _log_rising(np.array(0.5), np.array(4.0))
     >>> round(float(np.exp(log - 4) * factor), 2)  # 0.5 x 1.5 x 2.5 x 3.5
@@ -238,7 +239,7 @@ def _log_rising(x: Floats, more: Floats) -> tuple[Floats, Floats]:
     return log, x * (x + 1) / (top * (top + 1))
 
 
-def _log_sum(a: Floats, b: Floats) -> Floats:
+def _log_add(a: Floats, b: Floats) -> Floats:
     """np.logaddexp, at a third of its cost."""
     high = np.maximum(a, b)
     found: Floats = high + np.log1p(np.exp(np.minimum(a, b) - high))
