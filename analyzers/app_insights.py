@@ -398,6 +398,11 @@ def _translated(error: "HttpResponseError", workspace: str) -> Exception:
     if status in (408, 429) or status >= 500:
         return _AgainError(detail, _retry_after(error))
     if status in (400, 413):
+        if "resolve" in detail and "'AppRequests'" in detail:  # a workspace knows the table once it got rows for it
+            detail += (
+                "; no request was ever stored there: is services.*.workspace the workspace of the slots'"
+                " Application Insights?"
+            )
         return _BrokenError(detail)
     return _RefusedError(detail, permanent=False)
 

@@ -116,6 +116,17 @@ def test_a_partial_answer_is_never_counted(world):
     assert not found.permanent
 
 
+def test_a_workspace_without_requests_names_the_knob(world):
+    """Log Analytics knows a table once it holds rows: another workspace, or apps that never sent any."""
+    world.logs.faults.semantic = "AppRequests"
+    found = world.look(world.scope(), world.scope(rollout="r2"))
+    assert failed(found) == ["r1", "r2"]
+    assert found["r1"].permanent
+    assert "SEM0100" in found["r1"].detail
+    assert "is services.*.workspace the workspace of the slots' Application Insights?" in found["r1"].detail
+    assert len(world.logs.queries) == 2, "the common query, and the one that blames no scope"
+
+
 def test_a_missing_role_is_named(world):
     world.logs.faults.forbidden = True
     found = world.look(world.scope())["r1"]
