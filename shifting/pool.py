@@ -168,7 +168,7 @@ def _with(raw: Raw, pool: str, backends: dict[Slot, str], weights: Weights) -> b
 
 
 def _body(body: dict[str, Any]) -> bytes:
-    # A GET shows what a pool has not as null (title, url, protocol), and a pool's PUT refuses to be given url or protocol.
+    # A GET shows as null what a pool has not (title, url, protocol); a pool's PUT refuses to be given url or protocol.
     properties = {name: value for name, value in body["properties"].items() if value is not None}
     return json.dumps({"properties": properties}).encode()
 
