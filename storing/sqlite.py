@@ -109,7 +109,8 @@ class SqliteStore:
         try:
             yield
         except BaseException:
-            self._connection.execute("rollback")
+            if self._connection.in_transaction:  # SQLite ends one itself where the disk is full
+                self._connection.execute("rollback")
             raise
         self._connection.execute("commit")
 

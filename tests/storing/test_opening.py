@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from azure.core.credentials import TokenCredential
 
-from rollouts.errors import Misconfigured
-from storing.contract import Put
+from rollouts.errors import Misconfigured, Unavailable
+from storing.contract import ANY, Put
 from storing.opening import open_store
+from storing.sqlite import SqliteStore
 
 
 def no_credential() -> TokenCredential:
@@ -37,3 +38,16 @@ def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
     path.write_text("This is a text, and a long one: no database begins like this. " * 100)
     with pytest.raises(Misconfigured, match=r"state\.db.*STATE_URL"):
         open_store(f"sqlite:///{path}", "canary", no_credential)
+
+
+def test_a_full_disk_is_said_and_what_is_stored_stays(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "state.db", "canary")
+    store.commit("p", [Put("a", b"1", None)])
+    store._connection.execute("pragma max_page_count = 1")  # what a disk without room comes to
+    with pytest.raises(Unavailable, match="database or disk is full"):
+        store.commit("p", [Put("b", bytes(100_000), None), Put("a", b"2", ANY)])
+    store._connection.execute("pragma max_page_count = 1000000")
+    assert store.get("p", "b") is None
+    assert store.commit("p", [Put("c", b"3", None)]).keys() == {"c"}
+    assert [record.body for record in store.scan("p")] == [b"1", b"3"]
+    store.close()
