@@ -11,7 +11,7 @@ from cli.ending import ends
 from cli.options import Actor, AsJson, Reason, Service, Url, duration, seconds
 from cli.remote import Remote
 from cli.screen import Screen
-from cli.status import share_of, state_of
+from cli.telling import share_of, state_of
 
 
 class Act:

@@ -108,7 +108,7 @@ class Remote:
                     f"{self._base} is no address of Flex Canary (404): is {URL_SETTING} https://<app>.azurewebsites.net?"
                 )
             case 409:
-                raise Refused(_with_owner(said or "refused without a reason", answer))
+                raise Refused(said or "refused without a reason")
             case 429 | 503:
                 raise Unavailable(said or f"{self._base} cannot answer now ({status}): try again in a minute")
             case _ if status >= 500:
@@ -137,11 +137,6 @@ def base_url(url: str | None) -> str:
     if parts.scheme == "http" and not is_loopback(url):
         raise BadInput("the URL is plain http, and the key would travel in clear: write https://")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/api'}"
-
-
-def _with_owner(said: str, answer: object) -> str:
-    owner = answer.get("owner") if isinstance(answer, dict) else None
-    return f"{said} (held by {owner})" if owner and str(owner) not in said else said
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ from cli.ending import BadInput, ends
 from cli.options import ROLLOUT_ID, AsJson, PolicyFile, Url, service_name
 from cli.remote import Answer, Remote
 from cli.screen import STYLES, Screen, moment
-from cli.status import evidence
+from cli.telling import evidence
 from controller.views import plain
 from rollouts.decide import settings
 from rollouts.errors import NotFound, Refused

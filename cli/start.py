@@ -8,7 +8,7 @@ from cli.ending import ends
 from cli.options import Actor, AsJson, Reason, Service, Url
 from cli.remote import Remote
 from cli.screen import Screen
-from cli.status import state_of
+from cli.telling import state_of
 from cli.wait import wait_for
 from rollouts.observation import Slot
 

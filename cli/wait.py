@@ -10,7 +10,7 @@ from cli.ending import BadInput, StillWaiting, ends
 from cli.options import AsJson, Url, duration, rollout_id, seconds, service_name
 from cli.remote import Answer, Remote
 from cli.screen import STYLES, Screen
-from cli.status import decision_line, hold_of, says_the_same, state_of
+from cli.telling import decision_line, hold_of, says_the_same, state_of
 from rollouts.errors import Refused, Unavailable
 
 OUTAGE_SECONDS = 300.0  # the function app may be re-deployed while a pipeline waits
