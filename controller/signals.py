@@ -48,15 +48,13 @@ class Unknown(msgspec.Struct, frozen=True, kw_only=True):
 
 def read(event: Arrived, policy: Policy) -> Announcement | Wake | Unknown:
     """The signal that an event is. Refused: it means to be an announcement and is not a good one."""
-    match event.type:
-        case "Canary.DeploymentCompleted":
-            return announcement(event, policy)
-        case "Microsoft.Storage.BlobCreated":
-            return _woken(event, _containers(policy), "no service has this deployment_container")
-        case "Microsoft.Resources.ResourceWriteSuccess":
-            return _woken(event, _sites(policy), "no service has this site")
-        case _:
-            return Unknown(why=f"event type {event.type[:100]!r} is not one that we know")
+    if event.type == DEPLOYMENT_COMPLETED:
+        return announcement(event, policy)
+    if event.type == BLOB_CREATED:
+        return _woken(event, _containers(policy), "no service has this deployment_container")
+    if event.type == ARM_WRITE:
+        return _woken(event, _sites(policy), "no service has this site")
+    return Unknown(why=f"event type {event.type[:100]!r} is not one that we know")
 
 
 def announcement(event: Arrived, policy: Policy) -> Announcement:

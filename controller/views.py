@@ -117,28 +117,28 @@ def service(world: World, name: str) -> dict[str, Any]:
     """One service: who is live, what runs, who holds the lease."""
     policy = world.policy().services[name]
     newest = world.records.newest(name)
-    rollout = newest.value if newest is not None and not newest.value.closed else None
+    running = newest.value if newest is not None and not newest.value.closed else None
     marker = read_marker(world, policy.pin)
-    lease = world.records.lease(name)
     chosen = world.records.modes().get(name)
+    shown = summary(running) if running else {}
     return {
         "service": name,
-        "mode": chosen.mode if chosen else _mode(policy, rollout),
+        "mode": chosen.mode if chosen else _mode(policy, running),
         "off": bool({"", name} & world.records.off_switches()),
         "live": marker.live if isinstance(marker, MarkerReading) else None,
         "live_unknown": None if isinstance(marker, MarkerReading) else marker.detail,
-        "rollout": rollout.id if rollout else None,
-        "version": rollout.version if rollout else None,
-        "phase": rollout.phase if rollout else None,
-        "share": rollout.share if rollout else None,
-        "read_back": _read_back(rollout) if rollout else None,
-        "hold": rollout.hold.reason if rollout and rollout.hold else None,
-        "paused": rollout.pause.reason if rollout and rollout.pause else None,
-        "sentence": rollout.reason if rollout else None,
-        "lease": {"owner": lease.value.owner, "slot": lease.value.slot, "expires_at": lease.value.expires_at}
-        if lease is not None and lease.value.holds(world.now())
-        else None,
+        "rollout": running.id if running else None,
+        **{key: shown.get(key) for key in ("version", "phase", "share", "read_back", "hold", "paused", "sentence")},
+        "lease": _lease(world, name),
     }
+
+
+def _lease(world: World, service: str) -> dict[str, Any] | None:
+    """Who may deploy to the idle slot, and until when; None = nobody has it now."""
+    lease = world.records.lease(service)
+    if lease is None or not lease.value.holds(world.now()):
+        return None
+    return {"owner": lease.value.owner, "slot": lease.value.slot, "expires_at": lease.value.expires_at}
 
 
 def _mode(policy: ServicePolicy, running: Rollout | None) -> Mode:
