@@ -204,7 +204,7 @@ class Draft:
             changes["raised_at"] = self.now
         if event is Event.LOWERED:
             changes["lowered_for_shared"] = True
-        if phase is Phase.SWITCH and ours:
+        if phase is Phase.SWITCH:
             changes["marker"] = rollout.canary
         if outcome is not None:
             changes["outcome"] = outcome
@@ -378,7 +378,7 @@ class Draft:
 def _next_hold(held: Hold | None, reason: HoldReason, why: str, now: float) -> Hold:
     """The hold after `held`. A look that sees nothing interrupts a hold and ends none: its limit is still reached."""
     behind = held
-    if held is not None and held.reason in _UNSEEING and held.behind is not None:
+    if held is not None and held.behind is not None:
         behind = replace(held.behind, since=held.behind.since + now - held.since)  # unseen time does not count
     if behind is not None and behind.reason is reason:
         return replace(behind, detail=why, clocked_at=now)

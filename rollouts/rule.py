@@ -188,9 +188,7 @@ def _zeroed(rollout: Rollout, seen: Observation) -> Ruling | None:
     if not isinstance(seen.pool, PoolReading) or seen.pool.weights.share(rollout.canary) != 0:
         return None
     observed = seen.standing.mode is not Mode.ACT and any(rollout.shares[:-1])
-    by_hand = (
-        rollout.share > 0 and rollout.pool_seen is not None and rollout.pool_seen.weights.share(rollout.canary) > 0
-    )
+    by_hand = rollout.pool_seen is not None and rollout.pool_seen.weights.share(rollout.canary) > 0
     if not (observed or (by_hand and 0 not in rollout.attempted)):
         return None
     return Ruling(event=Event.ZEROED, why=f"somebody set {rollout.canary} to 0 % in {rollout.pin.pool}")

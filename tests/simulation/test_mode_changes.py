@@ -113,3 +113,33 @@ def test_a_switch_whose_marker_is_left_to_people_is_held_and_goes_on_in_act(begu
     mode(simulation, Mode.ACT)
     simulation.run(3)
     assert simulation.marker.live is Slot.GREEN and simulation.rollout.phase is Phase.WATCH
+
+
+@pytest.mark.parametrize("to", [Mode.OBSERVE, Mode.ADVISE])
+@pytest.mark.parametrize("late", [0, 1, 5])
+def test_a_switch_by_people_is_seen_through_however_late_the_marker_follows_the_weights(begun, policy, to, late):
+    """Weights first, then the marker: the order of `canary shift --direct`, and of every script."""
+    simulation = begun(policy=policy.replace("mode: act", f"mode: {to}"))
+    simulation.run(20, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.pool.set(Weights(blue=90, green=10))
+    simulation.run(5)
+    simulation.pool.set(Weights(blue=0, green=100))
+    simulation.run(late)
+    if late:
+        assert "current-slot-name green is decided but NOT carried out" in simulation.rollout.reason
+    simulation.marker.live = Slot.GREEN
+    simulation.run(GIVEN_UP, simulation.closed)
+    assert simulation.rollout.outcome is Outcome.PROMOTED, simulation.rollout.reason
+    assert (simulation.pool.writes, simulation.marker.writes) == ([], [])
+
+
+def test_a_switch_by_people_that_they_take_back_is_a_step_again(begun, policy):
+    simulation = begun(policy=policy.replace("mode: act", "mode: advise"))
+    simulation.run(20, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.pool.set(Weights(blue=0, green=100))
+    simulation.run(3)
+    assert simulation.rollout.phase is Phase.SWITCH
+    simulation.pool.set(Weights(blue=90, green=10))
+    simulation.run(2)
+    assert (simulation.rollout.phase, simulation.rollout.share) == (Phase.STEP, 10), simulation.rollout.reason
+    assert simulation.rollout.marker is Slot.BLUE
