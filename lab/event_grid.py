@@ -61,7 +61,11 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Topic:
-    """One topic. `events` holds everything that was published, `dead` what was given up."""
+    """One topic. `events` holds everything that was published, `dead` what was given up.
+
+    A topic of Azure takes one schema, that of its inputSchema: `takes` may be narrowed to it. As it is made, this one
+    stands for the system topics too, which deliver in Event Grid's.
+    """
 
     def __init__(self, trouble: Trouble | None = None) -> None:
         self.key = secrets.token_urlsafe(32)
@@ -70,6 +74,7 @@ class Topic:
         self.dead: list[DeadLetter] = []
         self.faults: list[tuple[int, dict[str, str]]] = []  # status and headers instead of taking the next publish
         self.retries = RETRIES
+        self.takes = frozenset({EVENT_GRID, CLOUD_EVENT, CLOUD_EVENTS})  # content types
         self._random = random.Random(self.trouble.seed)
         self._subscriptions: list[Subscription] = []
         self._running: set[asyncio.Task[None]] = set()
@@ -103,6 +108,9 @@ class Topic:
         raw = await request.read()
         if len(raw) > MAX_BYTES:
             return _error(413, "PayloadTooLarge", f"{len(raw)} bytes, at most {MAX_BYTES}")
+        if request.content_type not in self.takes:
+            wanted = "EventGridEvent" if EVENT_GRID in self.takes else "CloudEventV10"
+            return _error(400, "BadRequest", f"This resource is configured for '{wanted}' schema.")
         try:
             events = read(raw, request.content_type)
         except ValueError as error:
@@ -189,8 +197,6 @@ def read(raw: bytes, content_type: str) -> list[Json]:
         raise ValueError(f"the body is no JSON: {error}") from error
     if content_type == CLOUD_EVENT:
         body = [body]
-    elif content_type not in (EVENT_GRID, CLOUD_EVENTS):
-        raise ValueError(f"content type {content_type} is none of {EVENT_GRID}, {CLOUD_EVENT}, {CLOUD_EVENTS}")
     if not isinstance(body, list) or not body:
         raise ValueError("the body must be a list of events")
     check = _event_grid_event if content_type == EVENT_GRID else _cloud_event

@@ -66,4 +66,9 @@ class EventGridTopic:
             return Throttled(f"{name} answered 429: too many events", seconds_to_wait(headers))
         if status in TRANSIENT or isinstance(error, ServiceRequestError | ServiceResponseError):
             return Unavailable(f"{name} does not answer ({status or type(error).__name__}); it is tried again")
+        if status == 400:
+            return Misconfigured(
+                f"{name} refuses the event (400): the topic's input schema must be CloudEvents 1.0 (inputSchema: "
+                f"CloudEventSchemaV1_0); let {setting} hold the endpoint of such a topic"
+            )
         return Misconfigured(f"{name} answered {status}: check that {setting} holds the topic's endpoint")

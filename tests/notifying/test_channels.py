@@ -11,9 +11,10 @@ from collections.abc import Callable
 import pytest
 
 from lab.chat import Chat, Fault, Kind, broken, hidden, throttled
-from lab.event_grid import Topic
+from lab.event_grid import CLOUD_EVENTS, EVENT_GRID, Topic
 from lab.serving import Authority, Serving
-from notifying.channels import Sender, open_channel
+from notifying.channels import open_channel
+from notifying.outbox import Sender
 from notifying.waiting import Throttled
 from notifying.webhook import SIGNATURE, signature
 from rollouts.errors import CanaryError, Misconfigured, Unavailable
@@ -139,6 +140,16 @@ def test_a_topic_that_says_no(
     assert len(topic.faults) == 2, "the client's own retries are off"
     if isinstance(caught.value, Throttled):
         assert caught.value.seconds == 9
+
+
+def test_a_topic_of_the_other_schema_is_told_from_a_wrong_endpoint(sender: Open, topic: Topic) -> None:
+    """Event Grid's own schema is what a topic gets where nobody chooses."""
+    topic.takes = frozenset({EVENT_GRID})
+    with pytest.raises(Misconfigured, match=r"TOPIC_URL.*400.*CloudEventSchemaV1_0"):
+        sender("event_grid").send(notice())
+    topic.takes = frozenset({CLOUD_EVENTS})
+    sender("event_grid").send(notice())
+    assert len(topic.events) == 1
 
 
 FAULTS = [
