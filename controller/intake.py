@@ -22,12 +22,11 @@ from rollouts.observation import Failed, MarkerReading, Slot
 from rollouts.policy import ServicePolicy
 from rollouts.rollout import Announcement, Outcome, Rollout
 from rollouts.states import Event, possible
-from storing.entries import HARMFUL, Stored
+from storing.entries import Reached, Stored
 
 log = logging.getLogger(__name__)
 
-
-_NEEDS_RETRY = ("live", HARMFUL, Outcome.PROMOTED.value, Outcome.ROLLED_BACK.value)  # never again by accident
+_NEEDS_RETRY = (Reached.LIVE, Reached.HARMFUL, Reached.PROMOTED, Reached.ROLLED_BACK)  # never again by accident
 
 
 def receive(world: World, event: signals.Arrived) -> tuple[str, ...]:
@@ -117,7 +116,7 @@ def lookout(world: World, service: str) -> Rollout | None:
     if not found.healthy or found.version is None:
         return None
     if not introduced:
-        world.records.mark_seen(service, found.version, "idle", world.now())
+        world.records.mark_seen(service, found.version, Reached.IDLE, world.now())
         world.records.introduce(service, world.now())
         return None
     if world.records.seen(service, found.version) is not None:
@@ -221,4 +220,4 @@ def _remember_live(world: World, service: ServicePolicy, live: Slot) -> None:
     """The live slot's version will stand on the idle slot one day: then it is no news."""
     probe = probe_slot(world, service.pin, live)
     if probe.healthy and probe.version:
-        world.records.mark_seen(service.name, probe.version, "live", world.now())
+        world.records.mark_seen(service.name, probe.version, Reached.LIVE, world.now())

@@ -23,7 +23,7 @@ from rollouts.observation import MarkerReading, Observation, PoolReading
 from rollouts.policy import Policy
 from rollouts.rollout import Rollout
 from rollouts.target import marker_is_ours, pool_is_ours, wants_write
-from storing.entries import Stored
+from storing.entries import Reached, Stored
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def remember_found(world: World, rollout: Rollout, seen: Observation) -> None:
     if rollout.shares or rollout.arrived or found is None or not found.healthy or found.version is None:
         return
     if world.records.seen(rollout.service, found.version) is None:
-        world.records.mark_seen(rollout.service, found.version, "idle", world.now())
+        world.records.mark_seen(rollout.service, found.version, Reached.IDLE, world.now())
 
 
 def save(world: World, stored: Stored[Rollout], decision: Decision) -> Stored[Rollout]:

@@ -1,5 +1,6 @@
 """What the state holds beside rollouts: small frozen records. Times are epoch seconds."""
 
+from enum import StrEnum
 from typing import Generic, TypeVar
 
 import msgspec
@@ -57,14 +58,25 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     at: float
 
 
-HARMFUL = "harmful"  # of a version that was proven worse, whoever ended its rollout and how
+class Reached(StrEnum):
+    """How far a version came."""
+
+    IDLE = "idle"  # it stood on the idle slot before any rollout of it
+    LIVE = "live"  # it served before any rollout of it
+    STARTED = "started"  # its rollout runs
+    HARMFUL = "harmful"  # proven worse, whoever ended its rollout and how
+    PROMOTED = Outcome.PROMOTED.value
+    ROLLED_BACK = Outcome.ROLLED_BACK.value
+    REJECTED = Outcome.REJECTED.value
+    SUPERSEDED = Outcome.SUPERSEDED.value
+    ABORTED = Outcome.ABORTED.value
 
 
 class SeenVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A version that was seen, and how far it came."""
 
     version: str
-    status: str  # "idle", "live": it stood there before Flex Canary looked; "started"; HARMFUL; or a rollout's outcome
+    status: Reached
     at: float
     rollout: str | None = None  # None = it came without one
 

@@ -7,7 +7,7 @@ from rollouts.observation import Slot
 from rollouts.rollout import Rollout
 from storing import keys
 from storing.contract import ANY, Delete, Put
-from storing.entries import Deployment, Introduced, Lease, SeenVersion, Stored
+from storing.entries import Deployment, Introduced, Lease, Reached, SeenVersion, Stored
 from storing.shelf import Shelf, encode, touched
 
 
@@ -71,7 +71,7 @@ class Leases(Shelf):
         found = self._read(keys.partition(service), keys.seen(version), SeenVersion)
         return found.value if found else None
 
-    def mark_seen(self, service: str, version: str, status: str, at: float) -> None:
+    def mark_seen(self, service: str, version: str, status: Reached, at: float) -> None:
         """Remember a version that stands on a slot; what a rollout found out about it is kept."""
         known = self.seen(service, version)
         if known is None or (known.rollout is None and known.status != status):

@@ -16,14 +16,12 @@ from rollouts.errors import Conflict, InvariantBroken, Refused
 from rollouts.rollout import Phase, Rollout
 from storing import keys
 from storing.contract import ANY, Delete, Put
-from storing.entries import HARMFUL, Active, DecisionRecord, Deployment, Harm, Head, SeenVersion, Stored
+from storing.entries import Active, DecisionRecord, Deployment, Harm, Head, Reached, SeenVersion, Stored
 from storing.leases import Leases, seen_mark
 from storing.orders import Orders
 from storing.outbox import Outbox, outgoing
 from storing.series import Series
 from storing.shelf import encode, touched
-
-__all__ = ["Records", "Stored"]
 
 DELETED_AT_ONCE = 100
 KEPT_ROLLOUTS = 100  # of a service; older ones go, with their decisions and counts, when it comes to rest
@@ -138,7 +136,7 @@ class Records(Series, Outbox, Leases, Orders):
             Put(keys.HEAD, encode(Head(rollout=rollout.id)), head.etag if head else None),
             Put(keys.rollout(rollout.id), encode(rollout), None),
             Put(keys.deployment(rollout.deployment_id), encode(mark), None),
-            _seen(rollout, "started", decision.at),
+            _seen(rollout, Reached.STARTED, decision.at),
             *self._of_decision(decision),
         ]
         if held and held.value.slot is rollout.canary:
@@ -162,7 +160,7 @@ class Records(Series, Outbox, Leases, Orders):
             *self._of_decision(decision),
         ]
         if rollout.closed and not before.closed and rollout.outcome is not None:
-            came_to = HARMFUL if rollout.proven_harmful else rollout.outcome.value
+            came_to = Reached.HARMFUL if rollout.proven_harmful else Reached(rollout.outcome)
             writes.append(_seen(rollout, came_to, decision.at))
         if rollout.harmful_at is not None and before.harmful_at is None:
             harm = Harm(service=rollout.service, at=rollout.harmful_at)
@@ -210,5 +208,5 @@ class Records(Series, Outbox, Leases, Orders):
         return Stored(rollout, etags[keys.rollout(rollout.id)])
 
 
-def _seen(rollout: Rollout, status: str, at: float) -> Put:
+def _seen(rollout: Rollout, status: Reached, at: float) -> Put:
     return seen_mark(SeenVersion(version=rollout.version, status=status, at=at, rollout=rollout.id))

@@ -9,6 +9,7 @@ from rollouts.observation import Slot
 from rollouts.rollout import Outcome, Phase
 from storing import keys
 from storing.contract import ANY, Put, Store
+from storing.entries import Reached
 from storing.records import Records
 from tests.storing.examples import START, Interrupting, decision, next_of, notice, rollout, rows, verdict
 
@@ -154,9 +155,9 @@ def test_how_it_ended_is_remembered_of_the_version(records: Records, outcome: Ou
 def test_what_a_rollout_found_out_is_not_forgotten_by_looking(records: Records) -> None:
     stored = records.create(decision(rollout()))
     records.save(stored, next_of(stored.value, phase=Phase.CLOSED, outcome=Outcome.ROLLED_BACK))
-    records.mark_seen("checkout", "1.4.2", "live", START + 60)
-    records.mark_seen("checkout", "1.4.1", "idle", START)
-    records.mark_seen("checkout", "1.4.1", "live", START + 60)
+    records.mark_seen("checkout", "1.4.2", Reached.LIVE, START + 60)
+    records.mark_seen("checkout", "1.4.1", Reached.IDLE, START)
+    records.mark_seen("checkout", "1.4.1", Reached.LIVE, START + 60)
     assert [seen.status for name in ("1.4.2", "1.4.1") if (seen := records.seen("checkout", name))] == [
         "rolled_back",
         "live",
