@@ -1,12 +1,12 @@
 """What the controller asks of the world, and no more. Adapters match these by shape; none imports this file.
 
 Adapters raise Conflict, Unavailable and Misconfigured (rollouts.errors), with their library's error chained.
+What delivers a notice is a notifying.outbox.Sender.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from rollouts.notice import Notice
 from rollouts.observation import Counted, Failed, MarkerReading, PoolReading, Probe, Quantiles, Scope, Slot, Weights
 
 
@@ -55,10 +55,3 @@ class Prober(Protocol):
         self, url: str, path: str, requests: int, timeout_seconds: float, *, preview: bool, slot: Slot | None
     ) -> bool:
         """Send `requests` GETs; True when all were answered below 500."""
-
-
-class NoticeChannel(Protocol):
-    """Delivers one notice. Raises Unavailable (try later) or Misconfigured (will never work as it is)."""
-
-    def send(self, notice: Notice) -> None:
-        """Deliver, at least once."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from controller.config import load
-from controller.seams import MarkerShifter, NoticeChannel, PoolShifter, Prober, TelemetrySource
+from controller.seams import MarkerShifter, PoolShifter, Prober, TelemetrySource
 from controller.settings import Settings
 from controller.world import World
+from notifying.outbox import Sender
 from rollouts.errors import Misconfigured, PolicyError
 from rollouts.policy import Channel, Policy, standing_in
 from storing.opening import open_store
@@ -100,7 +101,7 @@ class Wiring:
             self._parsed = (text, load(text))
         return self._parsed[1]
 
-    def channel(self, channel: Channel) -> NoticeChannel:
+    def channel(self, channel: Channel) -> Sender:
         """The adapter of one channel; Misconfigured names the setting that is missing."""
         from notifying.channels import open_channel
 

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 import msgspec
 
-from controller.seams import MarkerShifter, NoticeChannel, PoolShifter, Prober, TelemetrySource
+from controller.seams import MarkerShifter, PoolShifter, Prober, TelemetrySource
+from notifying.outbox import Sender
 from rollouts import limits
 from rollouts.policy import Channel, Policy
 from storing.records import Records
@@ -40,5 +41,5 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     pool: PoolShifter
     marker: MarkerShifter
     prober: Prober
-    channel: Callable[[Channel], NoticeChannel]
+    channel: Callable[[Channel], Sender]
     each: Callable[..., list] = at_once  # type: ignore[type-arg]  # at_once or in_order

@@ -1,23 +1,16 @@
 """From a channel of the policy and the app settings to what delivers its notices."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, assert_never
 from urllib.parse import urlsplit
 
+from notifying.outbox import Sender
 from notifying.post import Target
 from rollouts.errors import Misconfigured
-from rollouts.notice import Notice
 from rollouts.policy import Channel
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
-
-
-class Sender(Protocol):
-    """Delivers one notice, at least once."""
-
-    def send(self, notice: Notice) -> None:
-        """Raises Unavailable (try later) or Misconfigured (a person must mend something)."""
 
 
 def open_channel(

@@ -11,7 +11,8 @@ from lab.chat import Chat
 from lab.event_grid import Topic
 from lab.serving import Authority, Serving
 from lab.tokens import Tokens
-from notifying.channels import Sender, open_channel
+from notifying.channels import open_channel
+from notifying.outbox import Sender
 from rollouts.notice import Line, Notice, NoticeKind
 from rollouts.observation import Slot, Weights
 from rollouts.policy import Channel

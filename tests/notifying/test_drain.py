@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from lab.chat import Chat, Fault, Kind, broken, shown, throttled
-from notifying.channels import Sender, open_channel
-from notifying.outbox import CLAIM_SECONDS, GIVE_UP_SECONDS, SENDS, drain
+from notifying.channels import open_channel
+from notifying.outbox import CLAIM_SECONDS, GIVE_UP_SECONDS, SENDS, Sender, drain
 from rollouts.errors import Unavailable
 from rollouts.notice import Notice
 from rollouts.policy import Channel

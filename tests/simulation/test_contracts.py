@@ -18,7 +18,7 @@ from azure.identity import ManagedIdentityCredential
 from analyzers.app_insights import AppInsights
 from analyzers.judge.counts import Row
 from analyzers.judge.indicators import Indicator, IndicatorKind
-from controller.seams import MarkerShifter, NoticeChannel, PoolShifter, Prober, TelemetrySource
+from controller.seams import MarkerShifter, PoolShifter, Prober, TelemetrySource
 from lab.arm import Arm, Break, Fault
 from lab.chat import Chat, Kind, broken
 from lab.log_analytics import AppRequest, Ingestion, LogAnalytics
@@ -28,6 +28,7 @@ from lab.simulation import START, Behaviour, PoolFault, Simulation
 from lab.simulation import Chat as SimulatedChat
 from lab.tokens import Tokens
 from notifying.channels import open_channel
+from notifying.outbox import Sender
 from rollouts.errors import Conflict, Misconfigured, Unavailable
 from rollouts.notice import Notice, NoticeKind
 from rollouts.observation import Counted, Failed, Quantiles, Scope, Slot, Weights
@@ -402,7 +403,7 @@ def test_an_outage_is_a_failure_and_never_no_rows(simulation: Simulation, servin
 class ChannelSide:
     """One channel, and what arrived in it."""
 
-    channel: NoticeChannel
+    channel: Sender
     fall_silent: Callable[[], None]
     arrived: Callable[[], int]
 
