@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from controller import intake, requests, signals, views
-from controller.config import load
+from controller.config import MAX_BYTES, load
 from controller.world import World
 from rollouts import limits
 from rollouts.command import Command, CommandKind
@@ -24,7 +24,8 @@ MAX_LISTED = 200
 MAX_NAME_CHARACTERS = 200  # of a service or rollout in a route: the store's keys end at 512
 Short = Annotated[str, msgspec.Meta(max_length=200)]  # as in an event: it is stored, and told on cards
 Long = Annotated[str, msgspec.Meta(max_length=limits.DETAIL_CHARACTERS)]
-MAX_BODY_BYTES = 512 * 1024  # a policy file is the largest thing that anybody sends
+ACTOR_CHARACTERS = 100  # of a name as it is claimed; a principal is kept whole
+MAX_REQUEST_BYTES = MAX_BYTES  # a policy file is the largest thing that anybody sends
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,8 +181,8 @@ def config(world: World, _request: Request) -> Answer:
 
 def push_config(world: World, request: Request) -> Answer:
     """PUT /config: the body is the YAML text."""
-    if len(request.body) > MAX_BODY_BYTES:
-        raise PolicyError([f"the file: got {len(request.body)} bytes: write at most {MAX_BODY_BYTES}"])
+    if len(request.body) > MAX_REQUEST_BYTES:
+        raise PolicyError([f"the file: got {len(request.body)} bytes: write at most {MAX_REQUEST_BYTES}"])
     try:
         text = request.body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -317,13 +318,13 @@ def _limit(request: Request) -> int:
 
 def _who(request: Request, asked: Asked) -> requests.Who:
     """The authenticated principal goes before the claimed name."""
-    actor = request.principal or f"{asked.actor[:100]} (claimed)"
-    return requests.Who(actor=actor, reason=asked.reason[:500])
+    actor = request.principal or f"{asked.actor[:ACTOR_CHARACTERS]} (claimed)"
+    return requests.Who(actor=actor, reason=asked.reason[: limits.DETAIL_CHARACTERS])
 
 
 def _body(request: Request, kind: type[Body]) -> Body:
-    if len(request.body) > MAX_BODY_BYTES:
-        raise msgspec.ValidationError(f"{len(request.body)} bytes: send at most {MAX_BODY_BYTES}")
+    if len(request.body) > MAX_REQUEST_BYTES:
+        raise msgspec.ValidationError(f"{len(request.body)} bytes: send at most {MAX_REQUEST_BYTES}")
     try:
         return msgspec.json.decode(request.body or b"{}", type=kind)
     except msgspec.ValidationError:

@@ -53,7 +53,7 @@ class Etagged(Protocol):
 R = TypeVar("R", bound=Etagged)
 
 
-class Service(msgspec.Struct, frozen=True):
+class ApiManagement(msgspec.Struct, frozen=True):
     """An API Management service, taken apart from its ARM id."""
 
     subscription: str
@@ -64,8 +64,8 @@ class Service(msgspec.Struct, frozen=True):
     def parse(cls, arm_id: str) -> Self:
         """Letter case of the fixed words does not matter, as in ARM itself.
 
-        >>> Service.parse("/subscriptions/s/resourcegroups/rg/providers/microsoft.apimanagement/service/apim")
-        Service(subscription='s', resource_group='rg', name='apim')
+        >>> ApiManagement.parse("/subscriptions/s/resourcegroups/rg/providers/microsoft.apimanagement/service/apim")
+        ApiManagement(subscription='s', resource_group='rg', name='apim')
         """
         words = re.fullmatch(
             r"/subscriptions/([^/]+)/resourceGroups/([^/]+)/providers/Microsoft\.ApiManagement/service/([^/]+)/?",
@@ -120,7 +120,7 @@ class ArmClients:
         self._clients: dict[str, ApiManagementClient] = {}
         self._making = threading.Lock()
 
-    def client(self, service: Service) -> "ApiManagementClient":
+    def client(self, service: ApiManagement) -> "ApiManagementClient":
         """The subscription's client; the SDK is imported here, so an idle tick does not pay for it."""
         with self._making:
             if service.subscription not in self._clients:

@@ -5,7 +5,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from rollouts.errors import Misconfigured, Unavailable
 from rollouts.observation import MarkerReading, Slot
-from shifting.arm import ArmClients, Asked, OperationFailed, Raw, Service, keep_raw, translate
+from shifting.arm import ApiManagement, ArmClients, Asked, OperationFailed, Raw, keep_raw, translate
 
 if TYPE_CHECKING:
     from azure.mgmt.core.polling.arm_polling import ARMPolling
@@ -34,7 +34,7 @@ class Marker:
         Misconfigured unless the value is exactly `blue` or `green`, in lower case: the gateway's own policies
         compare it, too, and they do not fold case.
         """
-        service = Service.parse(api_management)
+        service = ApiManagement.parse(api_management)
         return _reading(
             self._arm.read(lambda: self._get(service, marker), _asked("read", READ, service, marker)), marker
         )
@@ -44,7 +44,7 @@ class Marker:
 
         Unavailable when the operation failed or does not end in time, Conflict when somebody wrote first.
         """
-        service = Service.parse(api_management)
+        service = ApiManagement.parse(api_management)
         asked = _asked("write", WRITE, service, marker)
         body = json.dumps({"properties": {"value": live.value}}).encode()
         return self._arm.write(
@@ -55,11 +55,11 @@ class Marker:
             etag=etag,
         )
 
-    def _get(self, service: Service, marker: str) -> Raw:
+    def _get(self, service: ApiManagement, marker: str) -> Raw:
         operations = self._arm.client(service).named_value
         return cast(Raw, operations.get(service.resource_group, service.name, marker, cls=keep_raw))
 
-    def _patch(self, service: Service, marker: str, body: bytes, etag: str, asked: Asked) -> None:
+    def _patch(self, service: ApiManagement, marker: str, body: bytes, etag: str, asked: Asked) -> None:
         """PATCH the value alone: tags, display name and whatever else it has are not sent, so they stay."""
         from azure.core.exceptions import AzureError
 
@@ -127,5 +127,5 @@ def _mend(marker: str, wrong: str) -> Misconfigured:
     )
 
 
-def _asked(verb: str, action: str, service: Service, marker: str) -> Asked:
+def _asked(verb: str, action: str, service: ApiManagement, marker: str) -> Asked:
     return Asked(f"{verb} the named value {marker!r} of API Management {service.name!r}", action, "marker")

@@ -11,7 +11,7 @@ from typing import IO, Any, cast
 
 from rollouts.errors import Conflict, InvariantBroken, Misconfigured
 from rollouts.observation import PoolReading, Slot, Weights
-from shifting.arm import ArmClients, Asked, Raw, Service, keep_raw
+from shifting.arm import ApiManagement, ArmClients, Asked, Raw, keep_raw
 
 READ = "Microsoft.ApiManagement/service/backends/read"
 WRITE = "Microsoft.ApiManagement/service/backends/write"
@@ -28,7 +28,7 @@ class Pool:
 
         Misconfigured when it is not exactly the two backends in one priority group, or gives traffic to none.
         """
-        service = Service.parse(api_management)
+        service = ApiManagement.parse(api_management)
         asked = _asked("read", READ, service, pool)
         return _reading(self._arm.read(lambda: self._get(service, pool), asked), pool, backends)
 
@@ -42,7 +42,7 @@ class Pool:
         wrote first.
         """
         _check(weights)
-        service = Service.parse(api_management)
+        service = ApiManagement.parse(api_management)
         raw = self._arm.read(lambda: self._get(service, pool), _asked("read", READ, service, pool))
         seen = _reading(raw, pool, backends)
         if seen.weights == weights:
@@ -64,18 +64,18 @@ class Pool:
 
         Asked once and never again: an answer that gets lost is Unavailable, and nothing has changed.
         """
-        service = Service.parse(api_management)
+        service = ApiManagement.parse(api_management)
         raw = self._arm.read(lambda: self._get(service, pool), _asked("read", READ, service, pool))
         _reading(raw, pool, backends)
         asked = _asked("write", WRITE, service, pool)
         self._arm.once(lambda: self._put(service, pool, _body(raw.body), raw.etag), asked)
         return self.read(api_management, pool, backends)
 
-    def _get(self, service: Service, pool: str) -> Raw:
+    def _get(self, service: ApiManagement, pool: str) -> Raw:
         operations = self._arm.client(service).backend
         return cast(Raw, operations.get(service.resource_group, service.name, pool, cls=keep_raw))
 
-    def _put(self, service: Service, pool: str, body: bytes, etag: str) -> None:
+    def _put(self, service: ApiManagement, pool: str, body: bytes, etag: str) -> None:
         operations = self._arm.client(service).backend
         operations.create_or_update(
             service.resource_group,
@@ -184,5 +184,5 @@ def _list(names: Iterable[str]) -> str:
     return " and ".join(repr(name) for name in names)
 
 
-def _asked(verb: str, action: str, service: Service, pool: str) -> Asked:
+def _asked(verb: str, action: str, service: ApiManagement, pool: str) -> Asked:
     return Asked(f"{verb} the backend pool {pool!r} of API Management {service.name!r}", action, "pool")

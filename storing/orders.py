@@ -12,7 +12,7 @@ from storing.shelf import Shelf, encode
 PUSH_ATTEMPTS = 5  # two people who push at once are served one after the other
 MAX_INCIDENTS = 200
 INCIDENTS_REMOVED_AT_ONCE = 50
-DETAIL_CHARACTERS = 2000
+KEPT_CHARACTERS = 2000  # of an incident, or of a policy that was refused
 SPARE_BYTES = 4096  # beside the text of a policy: actor and time
 
 
@@ -44,9 +44,7 @@ class Orders(Shelf):
 
     def refused_policy(self, yaml: str, problems: Sequence[str], source: str, at: float) -> bool:
         """Record a policy that cannot come into force. True the first time: then, and only then, tell."""
-        refused = RefusedPolicy(
-            yaml=yaml[:DETAIL_CHARACTERS], problems=tuple(problems)[:50], source=source[:200], at=at
-        )
+        refused = RefusedPolicy(yaml=yaml[:KEPT_CHARACTERS], problems=tuple(problems)[:50], source=source[:200], at=at)
         try:
             self.store.commit(keys.POLICY, [Put(keys.refused(yaml), encode(refused), None)])
         except Conflict:
@@ -83,7 +81,7 @@ class Orders(Shelf):
 
     def record_incident(self, kind: str, detail: str, at: float) -> None:
         """Keep an incident for people; of the same one at the same time once, the newest MAX_INCIDENTS in all."""
-        cut = detail[:DETAIL_CHARACTERS]
+        cut = detail[:KEPT_CHARACTERS]
         incident = Incident(at=at, kind=kind, detail=cut)
         writes: list[Put | Delete] = [Put(keys.incident(at, kind, cut), encode(incident), ANY)]
         self.store.commit(keys.INCIDENTS, writes)

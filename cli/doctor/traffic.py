@@ -10,7 +10,7 @@ from rollouts.errors import Forbidden, Refused
 from rollouts.observation import Slot
 from rollouts.policy import Pin, ServicePolicy
 from rollouts.rollout import HoldReason
-from shifting.arm import Service
+from shifting.arm import ApiManagement
 
 # "Load-balanced backend pool" is in every column of the table of gateways: classic, v2 and Consumption tiers
 # (learn.microsoft.com/azure/api-management/api-management-gateways-overview, Backend APIs).
@@ -25,7 +25,7 @@ def checks(service: ServicePolicy, adapters: Adapters, app: FunctionApp, *, read
     name, pin = service.name, service.pin
 
     def right() -> str:
-        role = f"Flex Canary traffic ({Service.parse(pin.api_management).name})"
+        role = f"Flex Canary traffic ({ApiManagement.parse(pin.api_management).name})"
         return assignment(adapters.object_id(), role, pin.api_management)
 
     yield Check(name, "tier", partial(_tier, pin, adapters))

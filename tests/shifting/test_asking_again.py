@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lab.arm import Break, Fault
 from rollouts.errors import Misconfigured, Unavailable
-from shifting.arm import BUDGET_SECONDS, LONGEST_RETRY_AFTER_SECONDS, Asked, Service, retry_after_seconds
+from shifting.arm import BUDGET_SECONDS, LONGEST_RETRY_AFTER_SECONDS, ApiManagement, Asked, retry_after_seconds
 from shifting.pool import Pool
 
 
@@ -52,7 +52,7 @@ def test_slow_answers_use_the_budget_up(world):
 
     def slowly():
         world.time.at += BUDGET_SECONDS
-        return clients.client(Service.parse(world.service)).backend.get("rg-canary", "apim-shop", world.pool_name)
+        return clients.client(ApiManagement.parse(world.service)).backend.get("rg-canary", "apim-shop", world.pool_name)
 
     with pytest.raises(Unavailable):
         clients.read(slowly, Asked("read the pool", "action", "pool"))
@@ -93,7 +93,7 @@ def test_any_header_is_a_sane_wait_or_none(header):
 @given(st.text())
 def test_any_arm_id_is_parsed_or_refused(arm_id):
     try:
-        service = Service.parse(arm_id)
+        service = ApiManagement.parse(arm_id)
     except Misconfigured as error:
         assert "write api_management as /subscriptions/" in str(error)
     else:
@@ -102,7 +102,7 @@ def test_any_arm_id_is_parsed_or_refused(arm_id):
 
 def test_one_client_serves_a_subscription_and_is_made_at_the_first_use(world):
     clients = world.clients()
-    service = Service.parse(world.service)
+    service = ApiManagement.parse(world.service)
     assert clients.client(service) is clients.client(service)
-    other = Service.parse(world.service.replace("11111111-", "22222222-"))
+    other = ApiManagement.parse(world.service.replace("11111111-", "22222222-"))
     assert clients.client(other) is not clients.client(service)
