@@ -10,10 +10,12 @@ from controller.config import load
 from controller.observe import glance, probe, probe_slot, read_marker, read_pool
 from controller.tick import tick
 from controller.world import World
-from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline, shift_after
+from rollouts import limits
+from rollouts.command import Command, CommandKind, command, shift_after
 from rollouts.errors import CanaryError, Conflict, Misconfigured, NotFound, PolicyError, Refused, Unavailable
 from rollouts.observation import Failed, Mode, Observation, Slot
-from rollouts.rollout import Announcement, Rollout
+from rollouts.returning import begin_return, return_to_baseline
+from rollouts.rollout import Announcement, Outcome, Rollout
 from rollouts.states import Event, possible
 from storing.entries import Stored
 
@@ -75,18 +77,21 @@ def _act(world: World, service: str, asked: Command) -> Done:
             return Done(rollout=stored.value, sentence=f"so already, and no rollout of {service} is active")
         asked = instead
     if stored.value.closed and asked.kind is CommandKind.ROLLBACK:
-        return _return(world, stored, asked, seen)
+        return _return(world, stored.value, asked, seen)
     decision = command(stored.value, asked, seen, world.now())
     return Done(rollout=world.records.save(stored, decision).value, sentence=decision.sentence)
 
 
-def _return(world: World, closed: Stored[Rollout], asked: Command, seen: Observation) -> Done:
+def _return(world: World, newest: Rollout, asked: Command, seen: Observation) -> Done:
     """`rollback` after closing: a record of its own."""
-    now = world.now()
-    service = closed.value.service
-    record = return_to_baseline(closed.value, asked, intake.new_id(service, f"rollback-of-{closed.value.id}", now), now)
+    now, service = world.now(), newest.service
+    history = [newest]
+    if newest.outcome is not Outcome.PROMOTED:
+        kept = world.records.rollouts(service, limits.RETURN_ROLLOUTS)
+        history += [one for one in kept if one.id != newest.id]
+    record = return_to_baseline(history, asked, intake.new_id(service, f"rollback-of-{newest.id}", now), now)
     seen = msgspec.structs.replace(seen, probes=probe(world, record.pin))
-    decision = begin_return(record, asked, seen, now)
+    decision = begin_return(record, newest, asked, seen, now)
     return Done(rollout=world.records.create(decision).value, sentence=decision.sentence)
 
 

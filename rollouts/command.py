@@ -15,7 +15,7 @@ from rollouts.errors import Refused
 from rollouts.explain import duration
 from rollouts.holds import HOLDS, Ends
 from rollouts.notice import NoticeKind
-from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Probe, Slot
+from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Slot
 from rollouts.rollout import HoldReason, Outcome, Pause, Phase, Rollout
 from rollouts.states import Event, possible
 from rollouts.target import pool_is_ours
@@ -91,60 +91,6 @@ def supersede(rollout: Rollout, version: str, seen: Observation, now: float) -> 
     return draft.decision(settled=False)
 
 
-def return_to_baseline(rollout: Rollout, asked: Command, record_id: str, now: float) -> Rollout:
-    """`rollback` after closing: a record of its own that brings the traffic back to the old slot."""
-    if rollout.outcome is not Outcome.PROMOTED:
-        has = f"{rollout.share} % of the" if rollout.share else "no"
-        raise Refused(
-            f"{rollout.id} ended {rollout.outcome}: {rollout.version} has {has} traffic and was not promoted, there is "
-            f"nothing to take back; deploy the version that shall serve where `canary target {rollout.service}` says"
-        )
-    return Rollout(
-        id=record_id,
-        service=rollout.service,
-        version=rollout.version,
-        deployment_id=f"rollback-of-{rollout.id}",
-        canary=rollout.canary,
-        started_at=now,
-        started_by=f"person:{asked.actor}",
-        pin=rollout.pin,
-        standing=rollout.standing,
-        phase=Phase.CLOSING,
-        phase_since=now,
-        outcome=Outcome.ROLLED_BACK,
-        share=100,
-        marker=rollout.canary,
-        baseline_version=rollout.baseline_version,
-        pool_seen=rollout.pool_seen,
-        marker_seen=rollout.marker_seen,
-        link=rollout.link,
-        commit=rollout.commit,
-    )
-
-
-def begin_return(record: Rollout, asked: Command, seen: Observation, now: float) -> Decision:
-    """The first decision of such a record: all traffic back to the old slot, as `seen` found it."""
-    draft = Draft(record, record, seen, now)
-    _can_be_taken_back(draft)
-    said = f"rollback by {asked.actor} after promotion" + (f": {asked.reason}" if asked.reason else "")
-    draft.act(Event.ROLL_BACK, f"{said}. {_old_version(record, seen.probes[record.baseline])}")
-    return draft.decision(settled=False)
-
-
-def _old_version(record: Rollout, probe: Probe) -> str:
-    """What the old slot answers. Refused where that is other code: it never was at a gate, let alone live."""
-    service, slot, known = record.service, record.baseline, record.baseline_version
-    if not probe.healthy:
-        return f"{slot} did not answer its probe: {probe.detail}"
-    if known is not None and probe.version not in (known, None):
-        raise Refused(
-            f"{slot} answers version {probe.version} now: {known}, which {record.version} replaced, is gone. Deploy it "
-            f"again where `canary target {service}` says; `canary shift {service} 100 --slot {slot} --direct` gives "
-            f"{probe.version} all the traffic at once"
-        )
-    return f"{slot} answers version {probe.version or 'unknown'}"
-
-
 def shift_after(closed: Rollout, asked: Command, seen: Observation) -> Command | None:
     """What `shift` asks for once the newest rollout is closed: its rollback; None = pool and marker are so already.
 
@@ -177,7 +123,7 @@ def _end(draft: Draft, event: Event, said: str) -> None:
     """An end by a person's word. One that is decided already stays what it is: harm is no mere abort."""
     rollout = draft.rollout
     if rollout.phase is not Phase.GATE:
-        _can_be_taken_back(draft)
+        can_be_taken_back(draft)
     if rollout.phase is not Phase.CLOSING or rollout.outcome is Outcome.PROMOTED:
         _event(draft, event, said)
         return
@@ -189,7 +135,7 @@ def _end(draft: Draft, event: Event, said: str) -> None:
     draft.sentence = f"{said}: {rollout.outcome} is decided already; {rollout.canary} has {has}"
 
 
-def _can_be_taken_back(draft: Draft) -> None:
+def can_be_taken_back(draft: Draft) -> None:
     """Refused where the canary has traffic that nobody would take away: a closed rollout must not keep any."""
     rollout, pool, mode = draft.rollout, draft.seen.pool, draft.seen.standing.mode
     has = pool.weights.share(rollout.canary) if isinstance(pool, PoolReading) else rollout.share

@@ -14,6 +14,7 @@ MAX_SHARES_KEPT = 100  # of the history of shares in one record
 MAX_SEGMENTS_KEPT = 50  # drifting weights must not grow the record without end
 MAX_INSTANCES_KEPT = 300  # whose first appearance is remembered: cold requests are told by it
 DETAIL_CHARACTERS = 500  # of any text that came from outside, in a sentence or a record
+RETURN_ROLLOUTS = 20  # of a service, in which `canary rollback` looks for the last promotion
 HISTORY_DECISIONS = 1000  # shown of one rollout
 
 if not PROBE_FAILURES > WRITE_FAILURES > 0:  # a dead canary must not be slower to see than a failed write

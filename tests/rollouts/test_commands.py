@@ -8,17 +8,18 @@ import pytest
 from msgspec.structs import replace
 
 from analyzers.judge.verdict import Verdict, VerdictKind
-from rollouts.command import Command, CommandKind, begin_return, command, return_to_baseline, shift_after
+from rollouts.command import Command, CommandKind, command, shift_after
 from rollouts.decision import Decision
 from rollouts.errors import Refused
 from rollouts.holds import HOLDS
 from rollouts.notice import NoticeKind
 from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Probe, Slot, Standing, Weights
+from rollouts.returning import begin_return, return_to_baseline
 from rollouts.rollout import Hold, HoldReason, Outcome, Phase, Rollout
 from rollouts.rule import drift
 from rollouts.states import TABLE
 from rollouts.target import wants_write
-from tests.storing.examples import START, rollout
+from tests.storing.examples import START, pin, rollout
 
 NOW = START + 60
 SHARES = (0, 5, 10, 30, 50, 70, 99, 100)
@@ -240,13 +241,77 @@ def test_after_the_end_a_shift_is_so_already_or_the_rollback_or_refused(
 def test_a_rollback_after_the_end_starts_from_wherever_the_weights_are() -> None:
     """Another hand since the promotion does not keep the old version from coming back."""
     asked = Command(kind=CommandKind.ROLLBACK, actor="ada")
-    record = return_to_baseline(ROLLOUTS["promoted"], asked, "checkout-20261124T053000-ffffff", NOW)
+    promoted = ROLLOUTS["promoted"]
+    record = return_to_baseline([promoted], asked, "checkout-20261124T053000-ffffff", NOW)
     old = Probe(healthy=True, version=record.baseline_version, detail="200")
     for seen in worlds():
         if seen.standing.mode is Mode.ACT:
-            after = begin_return(record, asked, replace(seen, probes={Slot.BLUE: old}), NOW).rollout
+            after = begin_return(record, promoted, asked, replace(seen, probes={Slot.BLUE: old}), NOW).rollout
             assert (after.share, after.marker, after.outcome) == (0, Slot.BLUE, Outcome.ROLLED_BACK)
             assert drift(after, seen) is None
+
+
+def after_promotion(number: int, **changes: Any) -> Rollout:
+    """A rollout of 1.5.NUMBER on the old slot after the promoted one, at its gate to the end."""
+    given = {"version": f"1.5.{number}", "canary": Slot.BLUE, "marker": Slot.GREEN, "phase": Phase.CLOSED}
+    return rollout(started_at=START + 3600 * number, **(given | {"outcome": Outcome.REJECTED} | changes))
+
+
+PROMOTED = replace(ROLLOUTS["promoted"], baseline_version="1.4.1")
+ASKED = Command(kind=CommandKind.ROLLBACK, actor="ada")
+HERE = Observation(
+    pool=reading(100), marker=marker(Slot.GREEN), telemetry=None, probes={}, standing=Standing(mode=Mode.ACT)
+)
+OLD = Probe(healthy=True, version="1.4.1", detail="200")
+
+
+def returned(history: list[Rollout], old: Probe) -> Decision:
+    """What `rollback` leads to when the slot that served before the promotion answers `old`."""
+    record = return_to_baseline(history, ASKED, "checkout-20261125T053000-ffffff", NOW)
+    return begin_return(record, history[0], ASKED, replace(HERE, probes={Slot.BLUE: old}), NOW)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.ABORTED, Outcome.SUPERSEDED])
+def test_a_version_that_never_came_to_the_old_slot_does_not_keep_the_promoted_one_from_going_back(
+    outcome: Outcome,
+) -> None:
+    """With the pool and slots of the newest rollout, which are those of today."""
+    latest = after_promotion(2, outcome=outcome, pin=pin(pool="new-pool"))
+    decision = returned([latest, after_promotion(1), PROMOTED], OLD)
+    after = decision.rollout
+    assert (after.version, after.canary, after.share, after.marker) == (PROMOTED.version, Slot.GREEN, 0, Slot.BLUE)
+    assert (after.outcome, after.pin.pool) == (Outcome.ROLLED_BACK, "new-pool")
+    assert f"blue answers version 1.4.1; 1.5.2 ({latest.id}, {outcome}) never came there" in decision.sentence
+
+
+@pytest.mark.parametrize(
+    ("old", "said"),
+    [
+        (Probe(healthy=True, version="1.5.1", detail="200"), "1.4.1, which 1.4.2 replaced, is gone"),
+        (Probe(healthy=True, version=None, detail="200"), "blue answers version unknown: that 1.4.1 which 1.4.2"),
+        (Probe(healthy=False, version="1.4.1", detail="503"), "blue does not answer: 503: that 1.4.1 which 1.4.2"),
+    ],
+)
+def test_after_a_later_rollout_the_old_version_must_answer_for_itself(old: Probe, said: str) -> None:
+    """The later deployment may have replaced it: what cannot be proven brings nobody there."""
+    with pytest.raises(Refused) as refused:
+        returned([after_promotion(1), PROMOTED], old)
+    assert said in str(refused.value)
+    assert "`canary target checkout`" in str(refused.value)
+    with pytest.raises(Refused, match=r"the version which 1\.4\.2 replaced is still there cannot be proven"):
+        returned([after_promotion(1), replace(PROMOTED, baseline_version=None)], OLD)
+
+
+def test_a_rollback_names_what_came_between_a_promotion_and_now() -> None:
+    for between, said in (
+        (after_promotion(1, arrived=True), "blue got 1.5.1"),
+        (after_promotion(1, canary=Slot.GREEN, share=100), "1.5.1 came to green, which is live"),
+        (rollout(deployment_id=f"rollback-of-{PROMOTED.id}", outcome=Outcome.ROLLED_BACK), "was rolled back already"),
+    ):
+        with pytest.raises(Refused, match=said):
+            returned([after_promotion(2), between, PROMOTED], OLD)
+    with pytest.raises(Refused, match="no promotion before it is kept"):
+        returned([after_promotion(1)], OLD)
 
 
 @pytest.mark.parametrize("kind", [CommandKind.ABORT, CommandKind.ROLLBACK, CommandKind.SHIFT])
@@ -275,7 +340,7 @@ def test_after_the_end_a_refusal_says_what_is_so_and_what_helps() -> None:
     everywhere = replace(ROLLOUTS["promoted"], outcome=Outcome.ABORTED)  # deployed to the live slot
     for closed, said in ((everywhere, "100 % of the traffic"), (ROLLOUTS["rolled back"], "no traffic")):
         with pytest.raises(Refused, match=said):
-            return_to_baseline(closed, Command(kind=CommandKind.ROLLBACK, actor="ada"), "record", NOW)
+            return_to_baseline([closed], Command(kind=CommandKind.ROLLBACK, actor="ada"), "record", NOW)
 
 
 @pytest.mark.parametrize("reason", HoldReason)

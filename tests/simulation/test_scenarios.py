@@ -587,6 +587,33 @@ def test_a_rollback_after_promotion_brings_nobody_to_other_code(begun):
     assert "blue did not answer its probe: 503" in done.sentence
 
 
+def test_a_version_that_is_announced_and_never_comes_leaves_the_way_back_open(begun):
+    """The fix of a promoted version is announced, its deployment fails, and the one before it still stands there."""
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    simulation.announce("1.2", slot=Slot.BLUE)
+    simulation.run(LONG, simulation.closed)
+    assert (simulation.rollout.version, simulation.rollout.outcome) == ("1.2", Outcome.REJECTED)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada"))
+    ends(simulation, Outcome.ROLLED_BACK)
+    assert (simulation.rollout.version, simulation.rollout.canary) == ("1.1", Slot.GREEN)
+    with pytest.raises(requests.Refused, match=r"was not promoted, and 1\.1 was rolled back already"):
+        requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada"))
+
+
+def test_a_version_that_came_to_the_old_slot_and_went_is_no_way_back(begun):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    simulation.deploy(Slot.BLUE, "1.2", Behaviour(late_failures=0.11))
+    simulation.announce("1.2", slot=Slot.BLUE)
+    simulation.run(LONG, simulation.closed)
+    assert (simulation.rollout.version, simulation.rollout.outcome) == ("1.2", Outcome.ROLLED_BACK)
+    with pytest.raises(
+        requests.Refused, match=r"blue got 1\.2 .* since 1\.1 was promoted: there is nothing to take back"
+    ):
+        requests.act(simulation.world, "checkout", Command(kind=CommandKind.ROLLBACK, actor="ada"))
+
+
 def test_a_rollback_means_the_version_that_has_traffic_and_says_so_where_there_is_none(begun):
     """The lookout has begun one on the other slot while a person looks at the one that was promoted."""
     simulation = begun()
