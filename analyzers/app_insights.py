@@ -20,7 +20,7 @@ routes, of other tables) are ignored and shown; where no line meets any counted 
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -50,6 +50,8 @@ READ_SECONDS = 30.0  # until a query that does not answer is given up
 SOONER_SECONDS = 5.0  # so long before, the service itself ends the query: it tells, and works on for nobody
 CONNECT_SECONDS = 5.0
 DETAIL_LIMIT = 300  # characters of the service's own message in ours
+# In the error of a partial answer: E_RUNAWAY_QUERY, E_QUERY_RESULT_SET_TOO_LARGE, E_LOW_MEMORY_CONDITION of Kusto.
+TOO_MUCH = ("80DA0001", "80DA0003", "80DA0007")
 OWN_COLUMNS = ("role_name", "instance", "operation", "interval", "rows", "bad")
 
 # The client reads an answer without checking it: lines of another length, values of another kind, endless nesting.
@@ -73,7 +75,7 @@ class _BrokenError(Exception):
 
 
 class _CutError(_BrokenError):
-    """The answer has as many lines as an answer may have: there may be more."""
+    """The answer has as many lines as an answer may have, or more bytes than the service gives: there may be more."""
 
 
 class _RefusedError(Exception):
@@ -172,10 +174,9 @@ class AppInsights:
         except _UNCHECKED as error:
             raise _RefusedError(f"{where}: the answer is not that of a log query", permanent=False) from error
         if isinstance(answer, LogsQueryPartialResult):
-            raise _RefusedError(
-                f"{where}: only a part of the answer came ({_short(answer.partial_error)}); a part is not counted",
-                permanent=False,
-            )
+            lacking = _lacking(answer.partial_error)
+            told = f"{where}: only a part of the answer came ({lacking}); a part is not counted"
+            raise _CutError(told) if any(code in lacking for code in TOO_MUCH) else _RefusedError(told, permanent=False)
         if not answer.tables:
             raise _RefusedError(f"{where}: the answer holds no table", permanent=False)
         table = answer.tables[0]
@@ -430,6 +431,15 @@ def _innermost(error: "HttpResponseError") -> str:
         parts.append(f"{inner.get('code', '')}: {inner.get('message', '')}")
         inner = inner.get("innererror")
     return _cut(parts[0] if len(parts) == 1 else f"{found.code}: {parts[-1]}")
+
+
+def _lacking(error: object) -> str:
+    """Why an answer is partial. The error's own message says nothing; the innermost one of its first detail does."""
+    told, details = str(getattr(error, "message", "")), getattr(error, "details", None)
+    inner = details[0] if isinstance(details, list) and details else None
+    while isinstance(inner, Mapping):
+        told, inner = str(inner.get("message") or told), inner.get("innererror")
+    return _cut(told)
 
 
 def _short(error: object) -> str:

@@ -29,6 +29,13 @@ from lab.kql_lifting import TYPES, LiteralTable, lift
 from lab.tokens import wrong
 
 AUDIENCE = "https://api.loganalytics.io"
+# Codes and messages of the engine beneath (learn.microsoft.com/azure/data-explorer/kusto/concepts/errorsinnativecode).
+TOO_MANY = (
+    "-2133196797",
+    "The results of this query exceed the set limit of 64000000 bytes, so not all records were returned"
+    " (E_QUERY_RESULT_SET_TOO_LARGE, 0x80DA0003)",
+)
+LOST = ("-2133196800", "Failed to load a data shard (E_EXTENT_LOAD_FAILED, 0x80DA0000)")
 KEPT_TRANSLATIONS = 64
 KEPT_QUERIES = 1000
 
@@ -77,6 +84,7 @@ class Faults(msgspec.Struct, kw_only=True):
     throttle: int = 0  # so many requests get a 429
     retry_after: str | None = "1"  # their Retry-After; None = they have none
     partial: bool = False  # 200, half of the rows, and an error
+    most_rows: int | None = None  # 200 with so many rows, and the error that there are more; None = no limit
     forbidden: bool = False  # 403: the identity lacks the role
     stale: bool = False  # nothing newer becomes visible
     semantic: str | None = None  # a text that no query may hold: 400
@@ -255,14 +263,15 @@ class LogAnalytics:
             table = await asyncio.to_thread(self.query, text, timespan)
         except QueryError as error:
             return _bad_argument(error), None
-        rows = table.rows[: len(table.rows) // 2] if self.faults.partial else table.rows
+        most = self.faults.most_rows
+        too_many = most is not None and len(table.rows) > most
+        rows = table.rows[: len(table.rows) // 2] if self.faults.partial else table.rows[:most]
         columns = [{"name": name, "type": kind} for name, kind in table.columns]
         body: dict[str, Any] = {"tables": [{"name": "PrimaryResult", "columns": columns, "rows": rows}]}
         if "include-statistics=true" in prefer:
             body["statistics"] = {"query": {"executionTime": table.run_ms / 1000}}
-        if self.faults.partial:
-            details = [{"code": "EngineError", "message": "Query execution has exceeded the allowed limits"}]
-            body["error"] = {"code": "PartialError", "message": "There were some errors", "details": details}
+        if self.faults.partial or too_many:
+            body["error"] = _partial(TOO_MANY if too_many else LOST)
         return web.json_response(body), table
 
 
@@ -417,6 +426,14 @@ def _refused_token(authorization: str | None) -> web.Response | None:
     """401 unless the bearer token was issued for this API; None when it was."""
     reason = wrong(authorization, AUDIENCE)
     return None if reason is None else _error(401, "InvalidTokenError", f"The token is not valid: {reason}")
+
+
+def _partial(reason: tuple[str, str]) -> dict[str, Any]:
+    """The error beside a part of an answer: what it is about lies two levels deeper."""
+    inner = {"code": reason[0], "message": reason[1], "severity": 2, "severityName": "Error"}
+    told = {"code": "EngineError", "message": "Something went wrong processing your query on the server."}
+    message = "There were some errors when processing your query."
+    return {"code": "PartialError", "message": message, "details": [told | {"innererror": inner}]}
 
 
 def _bad_argument(error: QueryError) -> web.Response:

@@ -112,8 +112,9 @@ def test_a_partial_answer_is_never_counted(world):
     world.logs.faults.partial = True
     found = world.look(world.scope())["r1"]
     assert isinstance(found, Failed)
-    assert "only a part" in found.detail
+    assert "only a part of the answer came (Failed to load a data shard" in found.detail
     assert not found.permanent
+    assert len(world.logs.queries) == 1
 
 
 def test_a_workspace_without_requests_names_the_knob(world):
@@ -221,6 +222,25 @@ def test_a_window_too_long_for_one_answer_is_asked_in_parts_and_wholly_counted(w
     assert sorted(parts["r1"].rows.list(), key=repr) == sorted(whole.rows.list(), key=repr)
     assert (parts["r1"].first_seen, parts["r1"].ignored) == (whole.first_seen, whole.ignored)
     assert isinstance(parts["r2"], Counted)
+
+
+def test_what_the_service_cuts_is_asked_in_parts_like_what_we_would_cut(world):
+    """It answers 200 with the rows that fit: of a group of many services none would ever be counted."""
+    for minute in range(5):
+        for n in range(3):
+            world.add("shop-green", at=60 * minute + n, OperationName=f"GET /{n}")
+    scopes = [*many(world, 3), world.scope(rollout="busy")]
+    whole = world.look(*scopes)
+    world.logs.faults.most_rows = 7
+    parts = world.look(*scopes)
+    assert failed(parts) == []
+    assert {name: sorted(one.rows.list(), key=repr) for name, one in parts.items()} == {
+        name: sorted(one.rows.list(), key=repr) for name, one in whole.items()
+    }
+    world.logs.faults.most_rows = 2
+    lost = world.look(*scopes)
+    assert failed(lost) == ["busy"], "one minute of it has three lines"
+    assert "0x80DA0003" in lost["busy"].detail
 
 
 def test_a_window_in_parts_is_counted_wholly_or_not_at_all(world, monkeypatch):
