@@ -41,7 +41,7 @@ def pause(
     actor: Actor,
     span: Annotated[
         str | None,
-        typer.Option("--for", help="Its end; limits.pause when left out.", callback=lambda s: s and duration(s)),
+        typer.Option("--for", help="How long; limits.pause when left out.", callback=lambda s: s and duration(s)),
     ] = None,
     reason: Reason = None,
     url: Url = None,
@@ -75,7 +75,7 @@ def approve(
 
 @ends
 def promote(service: Service, actor: Actor, reason: Reason = None, url: Url = None, as_json: AsJson = False) -> None:
-    """Go to 100 % now without the proof, and into the watch; refused on harm. In the watch: end it."""
+    """Go to 100 % now, without the proof. Harm refuses it. In the watch: promote at once."""
     Act("promote", service, url=url, as_json=as_json).send(actor=actor, reason=reason)
 
 

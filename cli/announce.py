@@ -38,14 +38,16 @@ class Rollback(StrEnum):
 def announce(
     *,
     service: Annotated[str, typer.Option("--service", help="Name of the service.", callback=service_name)],
-    version: Annotated[str, typer.Option("--version", help="What the slot's health URL answers now.")],
+    version: Annotated[str, typer.Option("--version", help="The version that the slot's health URL answers now.")],
     slot: Annotated[Slot, typer.Option("--slot", help="The slot that was deployed to, from `canary target`.")],
     deployment_id: Annotated[
         str, typer.Option("--deployment-id", help="The run's id: the same id never starts a second rollout.")
     ],
     commit: Annotated[str | None, typer.Option("--commit", help="The commit that was built.")] = None,
     link: Annotated[str | None, typer.Option("--link", help="URL of the pipeline's run, for the card.")] = None,
-    retry: Annotated[bool, typer.Option("--retry", help="Although this version was live or rolled back.")] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Start it although it was live or rolled back before.")
+    ] = False,
     rollback: Annotated[
         Rollback, typer.Option("--rollback", help="ask: page a person instead of going back (a migration).")
     ] = Rollback.AUTO,

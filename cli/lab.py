@@ -16,7 +16,7 @@ from cli.ending import BadInput, ExitCode, ends
 
 lab = typer.Typer(name="lab", help="Try Flex Canary on this machine, without Azure.", no_args_is_help=True)
 
-Seed = Annotated[int, typer.Option("--seed", help="Draws of traffic and faults follow from it.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of whatever is drawn: traffic and faults.")]
 
 PACKAGES = ("aiohttp", "croniter", "duckdb", "duckdb_kql", "trustme")  # requirements/lab.txt
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +59,7 @@ def up_command(
     seed: Seed = 1,
     rate: Annotated[float, typer.Option("--rate", min=0, max=2000, help="Requests a second.")] = 100,
 ) -> None:
-    """Keep the world running until Ctrl-C, and say how the other commands reach it."""
+    """Keep the world running until Ctrl-C. Prints how the other commands reach it."""
     from lab.up import up
     from lab.world import Lab, Setup
 

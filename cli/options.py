@@ -82,6 +82,8 @@ Url = Annotated[
     typer.Option("--url", envvar=URL_SETTING, help="The function app; its key is read from CANARY_KEY only."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Actor = Annotated[str, typer.Option("--actor", help="Who acts, for the record.", default_factory=whoami)]
+Actor = Annotated[
+    str, typer.Option("--actor", help="Who acts, for the record.", default_factory=whoami, show_default="who runs it")
+]
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, for the record and the chat.")]
 PolicyFile = Annotated[str, typer.Option("--policy", envvar="CANARY_POLICY", help="The policy file.")]

@@ -72,7 +72,7 @@ def plan(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say how long each step will take, and how soon faults are rolled back: simulated with the judge itself."""
+    """Say how long the steps will take, and how soon faults are found. Simulated with the judge itself."""
     _, parsed = read_policy(policy)
     chosen = service_of(parsed, service, policy)
     given = dict(_given(one, chosen.pin) for one in rate or [])

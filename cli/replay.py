@@ -69,7 +69,7 @@ def replay(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge counts again under a policy: a file's, or those of a stored rollout. Moves nothing."""
+    """Judge the counts of a rollout or a file again, under a policy. Moves nothing."""
     _, parsed = read_policy(policy)
     try:
         if Path(what).is_file() or not ROLLOUT_ID.fullmatch(what) or what.endswith(".csv"):

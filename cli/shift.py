@@ -47,11 +47,11 @@ def shift(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set the canary's share by hand: 0 aborts, 100 promotes, what lies between is judged from there.
+    """Set the canary's share by hand. 0 aborts, 100 promotes; a share between is judged anew from there.
 
-    A lower share is always allowed; harm and another hand's weights refuse a higher one. After a promotion 0 rolls
-    it back. --direct works when the function app is dead: it writes the weights from here, and at 100 the marker,
-    after the pool was read back.
+    A lower share is always allowed; a higher one is refused on harm, and while the pool holds somebody else's weights.
+    After a promotion 0 rolls it back. --direct works when the function app is dead: it writes the weights from here,
+    and at 100 the marker, after the pool was read back.
     """
     if not direct:
         act = Act("shift", service, url=url, as_json=as_json)

@@ -19,7 +19,15 @@ POLL_SECONDS = 10.0  # a rollout ends minutes later; ten seconds more do not mat
 def target(
     service: Service,
     *,
-    owner: Annotated[str, typer.Option("--owner", help="Whose lease it is.", default_factory=whose_run)],
+    owner: Annotated[
+        str,
+        typer.Option(
+            "--owner",
+            help="Whose lease it is.",
+            default_factory=whose_run,
+            show_default="the pipeline's run, or who runs it",
+        ),
+    ],
     lease: Annotated[
         str, typer.Option("--for", help="How long the lease lasts, at most 24h.", callback=lease_time)
     ] = "30m",
@@ -37,7 +45,7 @@ def target(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell which slot to deploy to, and hold it for you. Standard output is the slot's name alone."""
+    """Tell which slot to deploy to, and lease it to you. Standard output is the slot's name alone."""
     remote, screen = Remote(url), Screen(as_json=as_json)
     if release:
         _release(remote, service, owner, reason, screen)

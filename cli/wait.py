@@ -22,11 +22,16 @@ def wait(
     rollout: Annotated[str | None, typer.Argument(help="The rollout's id.", callback=rollout_id)] = None,
     *,
     service: Annotated[
-        str | None, typer.Option("--service", help="Its rollout instead, once there is one.", callback=service_name)
+        str | None,
+        typer.Option(
+            "--service", help="Follow this service's rollout instead, once there is one.", callback=service_name
+        ),
     ] = None,
     version: Annotated[str | None, typer.Option("--version", help="Only a rollout of this version.")] = None,
-    deployment_id: Annotated[str | None, typer.Option("--deployment-id", help="Only that of this deployment.")] = None,
-    timeout: Annotated[str, typer.Option("--timeout", help="How long in all.", callback=duration)] = "6h",
+    deployment_id: Annotated[
+        str | None, typer.Option("--deployment-id", help="Only the rollout of this deployment.")
+    ] = None,
+    timeout: Annotated[str, typer.Option("--timeout", help="How long to wait in all.", callback=duration)] = "6h",
     patience: Annotated[
         str, typer.Option("--patience", help="How long one hold may last before this gives up.", callback=duration)
     ] = "1m",
@@ -36,7 +41,7 @@ def wait(
 ) -> None:
     """Stream a rollout's steps and end as it ends.
 
-    Exit code 0 promoted, 1 rolled back or rejected, 3 held or timed out.
+    Exit code 0: promoted. 1: any other end. 3: held, or the time to wait is over.
     With --service alone it follows the rollout that runs, or the next that begins.
     """
     if (rollout is None) == (service is None):
