@@ -9,8 +9,9 @@ from msgspec.structs import replace
 from analyzers.judge.counts import Segment
 from analyzers.judge.verdict import Verdict, VerdictKind
 from rollouts import limits
+from rollouts.draft import Draft
 from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Probe, Slot, Standing, Weights
-from rollouts.rollout import Hold, HoldReason, Phase, Rollout
+from rollouts.rollout import Hold, HoldReason, Pause, Phase, Rollout
 from rollouts.rule import Ruling, rule
 from rollouts.states import Event
 from rollouts.target import wants_write
@@ -203,3 +204,58 @@ def test_the_gate_opens_when_everything_is_there_and_not_before() -> None:
     late = gate.started_at + gate.pin.gate.deadline_seconds
     assert ruled(replace(gate, gate_successes=0), now=late).event is None
     assert ruled(replace(gate, gate_successes=0), now=late + 1).event is Event.GATE_EXPIRED
+
+
+def test_an_answer_without_a_version_is_no_other_version() -> None:
+    """A health URL that lost its version takes nobody's way back away, and ends nothing."""
+    silent = Probe(healthy=True, version=None, detail="200 without a version")
+    for phase, share, live in ((Phase.STEP, 10, Slot.BLUE), (Phase.WATCH, 100, Slot.GREEN)):
+        of = at(phase, share, live)
+        for slot, other in ((Slot.GREEN, answers("1.4.1")), (Slot.BLUE, answers("1.4.2"))):
+            probes = {slot: silent, slot.other: other}
+            ruling = ruled(of, UNDECIDED, now=BEGAN + 1, probes=probes)
+            assert (ruling.event, ruling.hold) == (None, None), ruling.why
+            draft = Draft(of, of, seen(of, probes=probes), LATER)
+            draft.notice_lost_way_back()
+            assert draft.rollout.rollback_possible
+
+
+@pytest.mark.parametrize(
+    ("failures", "hold"), [(limits.PROBE_FAILURES - 1, None), (limits.PROBE_FAILURES, HoldReason.BASELINE_DOWN)]
+)
+def test_the_third_failed_probe_of_the_way_back_holds(failures: int, hold: HoldReason | None) -> None:
+    assert ruled(at(Phase.STEP, 10, baseline_failures=failures)).hold is hold
+
+
+def test_each_share_is_approved_for_itself() -> None:
+    asked = Standing(mode=Mode.ACT, approvals=(10, 50))
+    assert ruled(at(Phase.STEP, 10, approved=(10,)), standing=asked).hold is HoldReason.APPROVAL
+    assert ruled(at(Phase.STEP, 10, approved=(50,)), standing=asked).event is Event.RAISED
+
+
+def test_the_first_share_after_a_change_of_the_mode_waits_like_any_other() -> None:
+    """The gate was passed under advice: what a person or a switch says against the share counts now."""
+    waiting = at(Phase.STEP, 0)
+    assert ruled(waiting).event is Event.RAISED
+    assert ruled(waiting, standing=Standing(mode=Mode.ACT, approvals=(10,))).hold is HoldReason.APPROVAL
+    assert ruled(waiting, standing=Standing(mode=Mode.ACT, off=True)).hold is HoldReason.OFF
+    paused = replace(waiting, pause=Pause(actor="ada", reason="lunch", since=BEGAN, until=LATER + 1))
+    assert ruled(paused).event is None
+
+
+def test_a_pause_keeps_the_watch_open_until_it_ends() -> None:
+    """Promoted is what nobody goes back from by itself."""
+    watched = at(Phase.WATCH, 100, Slot.GREEN)
+    paused = replace(watched, pause=Pause(actor="ada", reason="lunch", since=BEGAN, until=LATER))
+    assert ruled(paused, now=LATER - 1).event is None
+    assert "paused by ada: lunch" in ruled(paused, now=LATER - 1).why
+    assert ruled(paused, now=LATER).event is Event.WATCHED
+
+
+def test_a_gate_that_waits_for_the_history_says_what_could_not_be_read() -> None:
+    gate = at(Phase.GATE, 0, warmed=True, settled_until=None)
+    for unread in (
+        {"telemetry": Failed(what="telemetry", detail="403")},
+        {"quantiles": Failed(what="T", detail="403")},
+    ):
+        assert ruled(gate, now=gate.started_at, **unread).why == "the baseline's history could not be read: 403"

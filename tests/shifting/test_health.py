@@ -319,6 +319,13 @@ def test_a_token_that_does_not_come_is_an_answer(site):
     assert site.asked == []
 
 
+def test_a_token_is_never_sent_over_plain_http(site):
+    prober = Prober(timer=time.monotonic, token=lambda: BEARER)
+    seen = probe(site, prober=prober, url=site.plain_url)
+    assert (seen.healthy, seen.detail[:46]) == (False, "not asked: a key or a token is sent over https")
+    assert prober.warm_up(site.plain_url, "/", 1, 1, preview=False) is False
+
+
 @pytest.mark.parametrize(
     ("key", "scheme", "named", "says"),
     [

@@ -1,0 +1,100 @@
+"""What a look takes in: the shares, their spans, T, the instances, and what is asked for at all."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from analyzers.judge.counts import Rows
+from analyzers.judge.indicators import Indicator, IndicatorKind
+from rollouts import limits
+from rollouts.ask import history_start, questions
+from rollouts.observation import (
+    Counted,
+    MarkerReading,
+    Mode,
+    Observation,
+    PoolReading,
+    Quantiles,
+    Slot,
+    Standing,
+    Weights,
+)
+from rollouts.rollout import Phase, Rollout
+from rollouts.witness import counts, read_pool, witness
+from tests.storing.examples import FAILURES, START, pin, rollout, rows
+
+P95 = Indicator(name="p95", kind=IndicatorKind.QUANTILE, points=0.01, ratio=1.0, quantile=0.95, slowdown=0.2)
+
+
+def looked(of: Rollout, now: float, **changes: Any) -> Observation:
+    given: dict[str, Any] = {
+        "pool": PoolReading(weights=of.weights, etag="1"),
+        "marker": MarkerReading(live=of.marker, etag="1"),
+        "telemetry": Counted(rows=Rows.empty(len(of.pin.indicators))),
+        "probes": {},
+        "standing": Standing(mode=Mode.ACT),
+        "asked_at": now,
+    }
+    return Observation(**(given | changes))
+
+
+def moved(of: Rollout, share: int, now: float) -> Rollout:
+    """Looked at when the share is new, and some intervals later."""
+    there = PoolReading(weights=Weights.of(Slot.GREEN, share), etag="1")
+    return read_pool(read_pool(of, there, now), there, now + 240)
+
+
+def test_weights_that_drift_without_end_do_not_grow_the_record_without_end() -> None:
+    drifting = rollout(phase=Phase.STEP, share=10)
+    for look in range(3 * limits.MAX_SHARES_KEPT):
+        drifting = moved(drifting, 10 + look % 2, START + 300 * look)
+    assert len(drifting.shares) == limits.MAX_SHARES_KEPT
+    assert len(drifting.segments) == limits.MAX_SEGMENTS_KEPT
+    assert drifting.shares[-1] == drifting.segments[-1].share == 11
+
+
+def test_a_share_that_is_visited_again_is_another_visit() -> None:
+    """The judge looks at each visit for itself: the second time at 10 % is not the first."""
+    visited = rollout(phase=Phase.STEP, share=10)
+    for look, share in enumerate((10, 50, 10)):
+        visited = moved(visited, share, START + 600 * look)
+    assert [(one.share, one.step) for one in visited.segments] == [(10, 0), (50, 1), (10, 2)]
+
+
+def test_a_latency_whose_t_comes_late_is_judged_from_then_on() -> None:
+    """What was counted before there was a T says nothing bad of anybody: it must not be read as fast."""
+    watched = rollout(pin=pin(indicators=(FAILURES, P95)), phase=Phase.STEP, share=10)
+    start, later = history_start(watched), START + 90.0
+    few = Quantiles(milliseconds={0.95: 800.0}, requests=limits.T_REQUESTS - 1)
+    watched = witness(watched, looked(watched, START, quantiles=few), START)
+    assert (watched.thresholds_ms, watched.judged_from) == ({}, (start, None))
+    enough = replace(few, requests=limits.T_REQUESTS)
+    watched = witness(watched, looked(watched, later, quantiles=enough), later)
+    assert (watched.thresholds_ms, watched.judged_from) == ({"p95": 800.0}, (start, int(START) + 120))
+
+
+def test_an_instance_is_cold_only_where_it_was_first_seen() -> None:
+    known = rollout(phase=Phase.STEP, share=10, instances={"a": 60})
+    told = Counted(rows=Rows.empty(1), first_seen={"a": 600, "b": 660})
+    assert witness(known, looked(known, START, telemetry=told), START).instances == {"a": 60, "b": 660}
+
+
+def test_yesterday_is_asked_once_there_is_something_to_compare_with_it() -> None:
+    """At the gate T is not pinned, and what is kept of yesterday is kept for the whole rollout."""
+    gate = rollout(pin=pin(indicators=(FAILURES, P95)))
+    assert questions(gate, START).same_hours is None
+    step = replace(gate, phase=Phase.STEP, share=10, thresholds_ms={"p95": 800.0})
+    asked = questions(step, START).same_hours
+    assert asked is not None
+    assert (asked.since, asked.thresholds_ms) == (START - 86_400, {"p95": 800.0})
+
+
+def test_the_judge_gets_yesterday_the_settled_and_the_new() -> None:
+    step = moved(rollout(phase=Phase.STEP, share=10), 10, START)
+    [span] = step.segments
+    settled, tail, yesterday = rows(span.start, 3), rows(span.start + 180, 2), rows(START - 86_400, 4)
+    now = span.start + 300.0
+    seen = looked(step, now, telemetry=Counted(rows=tail), stored=settled, same_hours=yesterday)
+    given = counts(step, seen, now)
+    assert given.same_hours == yesterday
+    assert len(given.rows) == len(settled) + len(tail)
