@@ -1,7 +1,8 @@
 """Draining the outbox: every notice at least once to each channel, in order, without holding up anything.
 
 A channel that fails keeps its order: its later notices wait. It never holds up another channel or the tick:
-after one failure it is left alone until the retry is due. Each entry is claimed before it is sent, so that
+after one failure it is left alone until the retry is due. A notice that the receiver alone does not take is passed
+over, so that it holds up none of those behind it for a day. Each entry is claimed before it is sent, so that
 two ticks at once do not both send it; a process that dies after sending sends it again.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol, TypeVar
 
-from notifying.waiting import Throttled
+from notifying.waiting import NotTaken, Throttled
 from rollouts.errors import CanaryError, Conflict, Misconfigured, Unavailable
 from rollouts.notice import Notice
 from rollouts.policy import Channel
@@ -102,7 +103,7 @@ def drain(
 
 
 def _drain_channel(outbox: Outbox[E], entries: list[E], open_sender: Callable[[], Sender], now: float) -> list[E]:
-    """Send one channel's entries in order, up to the first that is not due or not delivered."""
+    """Send one channel's entries in order, up to the first that is not due or, but for NotTaken, not delivered."""
     sent: list[E] = []
     sender: Sender | None = None
     for entry in entries:
@@ -115,6 +116,8 @@ def _drain_channel(outbox: Outbox[E], entries: list[E], open_sender: Callable[[]
                 sender.send(entry.notice)
             except Exception as error:  # noqa: BLE001  # a bug in one channel must not silence the others
                 _failed(outbox, claimed, error, now)
+                if isinstance(error, NotTaken):
+                    continue
                 break
             outbox.sent(claimed, now)
         except Conflict:  # another tick is at it

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import msgspec
 import requests
 
-from notifying.waiting import Throttled, seconds_to_wait
+from notifying.waiting import NotTaken, Throttled, seconds_to_wait
 from rollouts.errors import CanaryError, Misconfigured, Unavailable
 
 CONNECT_SECONDS = 3.05
@@ -89,7 +89,7 @@ def _error(target: Target, status: int, text: str, headers: Mapping[str, str]) -
         return Misconfigured(f"{said}: redirects are not followed, write the final URL into {target.setting}")
     if status in (401, 403, 404, 405, 410):
         return Misconfigured(f"{said}: the webhook is gone or refuses; write a working URL into {target.setting}")
-    return Misconfigured(f"{said}: it does not take this message; check that {target.setting} fits the channel's kind")
+    return NotTaken(f"{said}: it does not take this message; check that {target.setting} fits the channel's kind")
 
 
 def _without_url(target: Target, text: str) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-from rollouts.errors import Unavailable
+from rollouts.errors import Misconfigured, Unavailable
 
 
 class Throttled(Unavailable):
@@ -13,6 +13,10 @@ class Throttled(Unavailable):
     def __init__(self, message: str, seconds: float | None) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+class NotTaken(Misconfigured):
+    """The receiver refuses this message; another one it may take."""
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float | None:

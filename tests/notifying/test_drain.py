@@ -102,6 +102,21 @@ def test_a_failed_channel_keeps_its_order(tick: Drainer, records: Records, chat:
     assert seen(chat, Kind.TEAMS) == ["number 0", "number 1", "number 2"]
 
 
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_notice_that_is_not_taken_holds_up_none_of_the_others(
+    tick: Drainer, records: Records, chat: Chat, status: int
+) -> None:
+    """A receiver with a schema of its own refused one kind of notice: a rollback waited behind it for a day."""
+    chat.play(Kind.TEAMS, Fault(status=status, text="no such kind"))
+    queue(records, numbered(2), AT)
+    tick()
+    assert seen(chat, Kind.TEAMS) == ["number 1"]
+    (waiting,) = records.outbox("checkout")
+    assert f"{status} (no such kind): it does not take this message" in str(waiting.error)
+    tick(AT + 600)
+    assert seen(chat, Kind.TEAMS) == ["number 1", "number 0"], "the receiver was mended"
+
+
 def test_retry_after_is_honoured(tick: Drainer, records: Records, chat: Chat) -> None:
     chat.play(Kind.TEAMS, throttled("120"))
     queue(records, numbered(1), AT)
