@@ -28,6 +28,7 @@ EVENT_GRID = "application/json"
 CLOUD_EVENT = "application/cloudevents+json"
 CLOUD_EVENTS = "application/cloudevents-batch+json"
 RETRIES = (0.1, 0.3, 1.0, 3.0, 5.0)  # seconds; Azure: 10 s, 30 s, 1 min, 5 min, ...
+NOT_AGAIN = ("400", "401", "403", "413")  # a webhook that answers so is not called again
 ANSWER_SECONDS = 30.0  # Azure waits no longer for an answer
 
 Json = dict[str, Any]
@@ -150,7 +151,7 @@ class Topic:
                     reason = f"{type(error).__name__}: {error}"
                 if not reason:
                     return
-                if wait is None or reason.startswith(("400", "413")):  # Azure does not try these again
+                if wait is None or reason.startswith(NOT_AGAIN):
                     letter = DeadLetter(subscription=subscription.name, event=event, attempts=attempt, reason=reason)
                     self.dead.append(letter)
                     return

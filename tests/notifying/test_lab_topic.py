@@ -141,7 +141,8 @@ def test_what_nobody_takes_is_a_dead_letter(publish: Callable[..., requests.Resp
 
 
 @pytest.mark.parametrize(
-    ("status", "deliveries", "dead"), [(200, 1, 0), (204, 1, 0), (202, 1, 0), (500, 3, 1), (400, 1, 1)]
+    ("status", "deliveries", "dead"),
+    [(200, 1, 0), (204, 1, 0), (202, 1, 0), (500, 3, 1), (404, 3, 1), *[(one, 1, 1) for one in (400, 401, 403, 413)]],
 )
 def test_a_url_is_called_as_azure_calls_it(
     serving: Serving, publish: Callable[..., requests.Response], topic: Topic, status: int, deliveries: int, dead: int
