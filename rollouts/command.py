@@ -75,7 +75,7 @@ def command(rollout: Rollout, asked: Command, seen: Observation, now: float) -> 
 
 
 def _instead(closed: Rollout, asked: CommandKind) -> str:
-    """What is typed for what a command means, once the rollout has ended."""
+    """What to type instead, once the rollout has ended; "" = nothing does what was meant."""
     promoted = closed.outcome is Outcome.PROMOTED
     if asked is CommandKind.ABORT and promoted:
         return f"; `canary rollback {closed.service}` goes back"
@@ -120,7 +120,7 @@ def _canary_share(rollout: Rollout, asked: Command) -> int:
 
 
 def _end(draft: Draft, event: Event, said: str) -> None:
-    """An end by a person's word. One that is decided already stays what it is: harm is no mere abort."""
+    """An end by a person's word. An end that is decided already keeps its outcome: harm is no mere abort."""
     rollout = draft.rollout
     if rollout.phase is not Phase.GATE:
         can_be_taken_back(draft)
@@ -174,7 +174,7 @@ def _pause(draft: Draft, asked: Command, said: str) -> None:
 
 
 def _ends_by_resume(rollout: Rollout, seen: Observation) -> bool:
-    """Whether the hold is one that `resume` ends; any other would be there again at the next look."""
+    """Whether `resume` ends the hold; any other hold would be back at the next look."""
     if rollout.hold is None or HOLDS[rollout.hold.reason].ends is not Ends.BY_A_PERSON:
         return False
     canary = seen.probes.get(rollout.canary)
@@ -238,14 +238,14 @@ def _promote(draft: Draft, said: str) -> None:
 
 
 def _harmless(draft: Draft) -> None:
-    """Refused for harm: a harmful version gains no share by anybody's word."""
+    """Refused on harm: a harmful version gains no share, whoever asks."""
     rollout = draft.rollout
     if rollout.verdict is not None and rollout.verdict.kind is VerdictKind.HARMFUL:
         raise Refused(f"{rollout.id} is HARMFUL and gets no more than its {rollout.share} %: {rollout.reason}")
 
 
 def _undisturbed(draft: Draft) -> None:
-    """Refused while nothing of ours is written, and while pool or marker do not say what the rollout wants."""
+    """Refused while we may not write, and while pool or marker do not say what the rollout wants."""
     rollout, pool, marker = draft.rollout, draft.seen.pool, draft.seen.marker
     _must_be_ours(draft)
     if draft.seen.standing.off:
@@ -306,7 +306,7 @@ def _reassert(draft: Draft, said: str) -> None:
 
 
 def _shift(draft: Draft, asked: Command, said: str) -> None:
-    """A share by a person's word: 0 aborts, 100 promotes, what lies between is judged anew from there."""
+    """A share by a person's word: 0 aborts, 100 promotes; a share between is judged anew from there."""
     rollout = draft.rollout
     if rollout.hold is not None and rollout.hold.reason is HoldReason.DEPLOYED_TO_LIVE:
         raise Refused(f"shift: {rollout.reason}; `canary abort` closes the record")
@@ -332,7 +332,7 @@ def _another_hand(draft: Draft) -> int | None:
 
 
 def _not_there_yet(draft: Draft) -> str:
-    """What a share that is decided still waits for; "" = the pool gives it."""
+    """Why a share that is decided is not in place; "" = the pool gives it."""
     rollout, pool = draft.rollout, draft.seen.pool
     if isinstance(pool, Failed):
         return f" what the rollout wants, but the pool could not be read: {pool.detail}"

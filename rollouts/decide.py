@@ -17,12 +17,10 @@ from rollouts.holds import HOLDS
 from rollouts.notice import NoticeKind
 from rollouts.observation import Failed, MarkerReading, Observation, PoolReading, Slot, Standing
 from rollouts.policy import Pin, ServicePolicy
-from rollouts.rollout import Announcement, HoldReason, Phase, Rollout
+from rollouts.rollout import JUDGED, Announcement, HoldReason, Phase, Rollout
 from rollouts.rule import Ruling, closing, rule, switched
 from rollouts.target import missing
 from rollouts.witness import counts, read_marker, read_pool, witness
-
-_TRAFFIC = (Phase.STEP, Phase.SWITCH, Phase.WATCH)
 
 
 class FirstLook(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +88,9 @@ def decide(rollout: Rollout, seen: Observation, now: float) -> Decision:
     Raises InvariantBroken when the result would break a promise; nothing is changed then.
     """
     looked = witness(rollout, seen, now)
-    verdict = judge(counts(looked, seen, now), looked.pin.indicators, settings(looked.pin)) if _judged(looked) else None
+    verdict = None
+    if looked.phase in JUDGED:
+        verdict = judge(counts(looked, seen, now), looked.pin.indicators, settings(looked.pin))
     looked = replace(looked, verdict=verdict or looked.verdict, ticked_at=now)
     if verdict is not None and verdict.kind is VerdictKind.HARMFUL and looked.harmful_at is None:
         looked = replace(looked, harmful_at=now)
@@ -158,7 +158,3 @@ def settings(pin: Pin) -> Settings:
         critical_operations=pin.critical_operations,
         stale_seconds=5 * pin.interval_seconds,
     )
-
-
-def _judged(rollout: Rollout) -> bool:
-    return rollout.phase in _TRAFFIC

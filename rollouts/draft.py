@@ -87,7 +87,7 @@ class Draft:
         self.kind = self.kind or kind
 
     def tell_when_done(self, kind: NoticeKind, text: str) -> None:
-        """A notice that waits until pool and marker are read back; an older one that waited never happened."""
+        """A notice that waits until pool and marker are read back. It replaces one that waits: that never happened."""
         self.rollout = replace(self.rollout, pending=(self._notice(kind, text, None),))
         self.kind = kind
 
@@ -136,11 +136,11 @@ class Draft:
             self.rollout = replace(self.rollout, reason=ruling.why)
 
     def take_as_known(self) -> None:
-        """What is in pool and marker now may be written over: a person who has seen it says what goes on."""
+        """Pool and marker as seen now may be written over: a person has seen them and decides what follows."""
         self.rollout = replace(self.rollout, **self._known())
 
     def _known(self) -> dict[str, object]:
-        """The changes that make pool and marker, as seen now, what we last knew of them: no drift."""
+        """The changes by which pool and marker, as seen now, are known to us and no drift."""
         rollout, pool, marker = self.rollout, self.seen.pool, self.seen.marker
         changes: dict[str, object] = {}
         if isinstance(pool, PoolReading) and not pool_is_ours(rollout, pool):
@@ -150,7 +150,7 @@ class Draft:
         return changes
 
     def _unread(self) -> tuple[str, ...]:
-        """What could not be read: the weights and the marker that are found there later are gone back from, too."""
+        """What cannot be read now: whatever weights or marker are found there later, the end goes back from them."""
         seen = {"pool": self.seen.pool, "marker": self.seen.marker}
         return tuple(name for name, one in seen.items() if isinstance(one, Failed))
 
@@ -297,12 +297,12 @@ class Draft:
                 return f"{what}: {change} for {rollout.canary}. {why}"
 
     def _without_us(self) -> str:
-        """What a version has that we gave nothing: another hand may have."""
+        """The traffic of a version that we gave none: another hand may have given it some."""
         pool = self.seen.pool
         if isinstance(pool, Failed):
             return "we gave it no traffic, and the pool cannot be read"
         has = pool.weights.share(self.rollout.canary)
-        return f"we gave it no traffic, another hand {has} %" if has else "it never got traffic"
+        return f"we gave it no traffic, another hand gave it {has} %" if has else "it never got traffic"
 
     def _hold(self, ruling: Ruling) -> None:
         reason = ruling.hold
@@ -376,7 +376,7 @@ class Draft:
 
 
 def _next_hold(held: Hold | None, reason: HoldReason, why: str, now: float) -> Hold:
-    """The hold after `held`. A look that sees nothing interrupts a hold and ends none: its limit is still reached."""
+    """The hold that follows `held`. A look that sees nothing only interrupts a hold, whose limit is still reached."""
     behind = held
     if held is not None and held.behind is not None:
         behind = replace(held.behind, since=held.behind.since + now - held.since)  # unseen time does not count
@@ -405,7 +405,7 @@ def _kind(event: Event, outcome: Outcome | None) -> NoticeKind | None:
 
 
 def typed(reason: HoldReason, rollout: Rollout) -> str:
-    """What a person types. It names the slot: without, `shift --direct` means the one that is not live by now."""
+    """What a person types. It names the slot: without it, `shift --direct` means whichever is not live by then."""
     return HOLDS[reason].typed(service=rollout.service, share=rollout.share, slot=rollout.canary)
 
 

@@ -100,10 +100,10 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counted(msgspec.Struct, frozen=True, kw_only=True):
-    """Telemetry answered, wholly. `rows` may be empty: that is an answer too, and never a zero rate."""
+    """Telemetry answered in full. `rows` may be empty: that is an answer too, and never a zero rate."""
 
     rows: Rows
-    ignored: int = 0  # rows that could not be (null or negative duration, a time in the future): shown
+    ignored: int = 0  # impossible rows (null or negative duration, a time in the future): shown
     first_seen: dict[str, int] = {}  # instance -> first appearance, epoch seconds: the next Scope.instances
 
 

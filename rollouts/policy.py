@@ -125,9 +125,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def standing_in(packaged: Policy, why: str) -> Policy:
-    """The packaged policy in place of a pushed one that cannot be read: no service acts by a mode that it may not have.
+    """The packaged policy in place of a pushed one that cannot be read; `why` says so. Mode `act` becomes `advise`.
 
-    What the pushed one said is unknown, `observe` most of all. Rollouts that run keep the mode that they had.
+    The pushed policy may have said `observe`: nobody can tell. Rollouts that run keep the mode that they had.
     """
     return msgspec.structs.replace(
         packaged,

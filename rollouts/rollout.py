@@ -23,6 +23,9 @@ class Phase(StrEnum):
     CLOSED = "closed"
 
 
+JUDGED = (Phase.STEP, Phase.SWITCH, Phase.WATCH)  # the canary has traffic, or may have some
+
+
 class Outcome(StrEnum):
     """How a rollout ended."""
 
@@ -65,7 +68,7 @@ class Hold(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
     told_at: float | None = None  # of the last notice about it; None = no channel has heard of it yet
     clocked_at: float | None = None  # held time up to here is in the step's clock already; None = none since `since`
-    behind: "Hold | None" = None  # what held before nothing could be seen: it goes on where it was; None = nothing
+    behind: "Hold | None" = None  # what a look that saw nothing interrupted: it goes on afterwards; None = nothing
 
 
 class Pause(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +87,7 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     slot: Slot | None  # None = the idle one
     version: str
     deployment_id: str
-    by: str  # "event:Canary.DeploymentCompleted", "timer", "person:ada"
+    by: str  # "event:Canary.DeploymentCompleted", "lookout", "person:ada"
     link: str | None = None
     commit: str | None = None
     retry: bool = False  # a version that was live or rolled back may start again
@@ -101,7 +104,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     deployment_id: str
     canary: Slot
     started_at: float
-    started_by: str  # "event:Canary.DeploymentCompleted", "timer", "person:ada@..."
+    started_by: str  # Announcement.by
     pin: Pin
     announced_at: float | None = None  # when its pipeline said so: older announcements come too late; None = unknown
     standing: Standing | None = None  # as it was last: a service that leaves the file finishes on it; None = unknown
@@ -163,10 +166,10 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
         return Weights.of(self.canary, self.share)
 
     def late_write_seconds(self, now: float) -> float:
-        """How long another tick's write from before the end may still arrive; 0 = there is none on its way.
+        """For how long another tick's write from before the end may still arrive; 0 = none is under way.
 
-        Only a write that the end does not undo, because it is not there yet: the first share after a gate, whose
-        pool is at 0 still, and the marker of a switch. Any other meets another ETag: the end itself writes.
+        Only two writes can: the first share after a gate, and the marker of a switch. The end finds neither in place,
+        so it writes nothing over them and their ETags stay good. Any other late write fails: the end changed its ETag.
         """
         if self.outcome is None or self.reached_at is None:
             return 0.0

@@ -1,8 +1,8 @@
 """The precedence of everything that may happen in a tick, highest first: one event, one hold, or neither.
 
-A rule reads the rollout as witnessed, the observation and the verdict; it changes nothing. The order:
-a person's zero, a newer version, harm (probe, verdict, limits), latched holds, what cannot be read,
-the judge's holds, missing ways back, writes under way, pauses and switches, and last of all progress.
+A rule reads the rollout as witnessed, the observation and the verdict; it changes nothing. The order: a person's
+zero, a newer version, harm (by probe or verdict), latched holds, what cannot be read, drift, the judge's holds, a
+missing way back, writes that fail or are under way, and last of all progress (past pauses, switches and approvals).
 """
 
 import msgspec
@@ -57,7 +57,7 @@ def closing(rollout: Rollout, seen: Observation, now: float) -> Ruling:
 
 
 def left_to_people(rollout: Rollout, seen: Observation) -> Ruling | None:
-    """What was decided in mode `act` is not written once the mode says so: that is said, not waited for."""
+    """What was decided in mode `act` stays unwritten in any other mode: that is said, not waited for."""
     mode = seen.standing.mode
     if mode is Mode.ACT:
         return None
@@ -294,7 +294,7 @@ def _verdict_hold(rollout: Rollout, verdict: Verdict, now: float) -> Ruling | No
         return None
     why = verdict_sentence(verdict, rollout.pin)
     if reason is HoldReason.SHARED and _our_raise_did_it(rollout, now):
-        ours = "It began within 10 min of our own raise: back one share, once"
+        ours = f"It began within {duration(limits.RAISE_MEMORY_SECONDS)} of our own raise: back one share, once"
         return Ruling(event=Event.LOWERED, why=f"{why.rstrip('.')}. {ours}")
     return _expired(rollout, reason, why, now) or Ruling(hold=reason, why=why)
 
@@ -402,7 +402,7 @@ def _first_share(rollout: Rollout, seen: Observation, now: float) -> Ruling:
 
 
 def _watched(rollout: Rollout, now: float) -> Ruling:
-    """The watch ends after its time: that in which it was held (blind, most of all) was not watched."""
+    """The watch ends after its full time; the time in which it was held (blind, above all) was not watched."""
     start, watch = unheld_from(rollout, now), rollout.pin.watch_seconds
     spent = 0.0 if start is None else now - start
     if spent < watch:
@@ -413,7 +413,7 @@ def _watched(rollout: Rollout, now: float) -> Ruling:
 
 
 def unheld_from(rollout: Rollout, now: float) -> float | None:
-    """Where the time of the step or the watch counts from, were it never held; None = its traffic has not begun."""
+    """From when the step or the watch is timed, held time left out (epoch seconds); None = no traffic has begun."""
     start, held = rollout.clock_from, rollout.hold
     if start is None or held is None:
         return start
@@ -422,6 +422,7 @@ def unheld_from(rollout: Rollout, now: float) -> float | None:
 
 
 def _good_enough(rollout: Rollout, verdict: Verdict) -> tuple[bool, str]:
+    """Whether the verdict is what `promote_when` asks for, and the sentence that says so or what is missing."""
     pin = rollout.pin
     if verdict.kind is VerdictKind.SAFE:
         return True, verdict_sentence(verdict, pin)

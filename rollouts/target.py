@@ -18,11 +18,11 @@ def in_place(rollout: Rollout, pool: PoolReading | Failed, marker: MarkerReading
 def wants_write(
     rollout: Rollout, standing: Standing, pool: PoolReading | Failed, marker: MarkerReading | Failed
 ) -> bool:
-    """Whether pool or marker must be brought to what the stored rollout says, and may be.
+    """Whether pool or marker differ from what the stored rollout says, and may be written.
 
     A person's weights are never written over: drift waits for `adopt` or `reassert`, unless the rollout ends
-    by harm, where the way to the baseline is open from wherever the weights are. A raise that is not written yet
-    when harm is found is not written any more, also where a person is asked first.
+    by harm, where the way to the baseline is open from wherever the weights are. A raise that is still unwritten
+    when harm is found stays unwritten, even where a person is asked before the rollback.
     """
     if standing.mode is not Mode.ACT or standing.off or rollout.phase is Phase.CLOSED:
         return False
@@ -52,7 +52,10 @@ def pool_is_ours(rollout: Rollout, pool: PoolReading) -> bool:
 
 
 def marker_is_ours(rollout: Rollout, marker: MarkerReading) -> bool:
-    """The marker says the target, the last read-back, what a switch wrote that an end overtook, or see `unread`."""
+    """The marker says the target, the last read-back, or what a switch wrote before an end overtook it.
+
+    A marker that could not be read when the end was decided (`unread`) is ours, whatever it says.
+    """
     last = rollout.marker_seen
     if "marker" in rollout.unread:
         return True
@@ -61,7 +64,7 @@ def marker_is_ours(rollout: Rollout, marker: MarkerReading) -> bool:
 
 
 def missing(rollout: Rollout, pool: PoolReading | Failed) -> str:
-    """What is decided and not there: a pool that was read back as wanted is not said to be missing."""
+    """What is decided but not in place yet; a pool that was read back as wanted is left out."""
     marker = f"{rollout.pin.marker} {rollout.marker}"
     if isinstance(pool, PoolReading) and pool.weights == rollout.weights:
         return marker

@@ -7,9 +7,7 @@ from analyzers.judge.indicators import IndicatorKind
 from rollouts import limits
 from rollouts.ask import ceil, floor, history_start
 from rollouts.observation import Counted, Failed, MarkerReading, Mode, Observation, PoolReading, Quantiles
-from rollouts.rollout import Phase, Rollout
-
-_WITH_TRAFFIC = (Phase.STEP, Phase.SWITCH, Phase.WATCH)
+from rollouts.rollout import JUDGED, Phase, Rollout
 
 
 def witness(rollout: Rollout, seen: Observation, now: float) -> Rollout:
@@ -18,7 +16,7 @@ def witness(rollout: Rollout, seen: Observation, now: float) -> Rollout:
     rollout = _probes(rollout, seen)
     rollout = _thresholds(rollout, seen.quantiles, now)
     if isinstance(seen.pool, PoolReading):
-        if seen.standing.mode is not Mode.ACT and rollout.phase in _WITH_TRAFFIC:
+        if seen.standing.mode is not Mode.ACT and rollout.phase in JUDGED:
             # Nothing is ours to move: what people set is the share, never drift.
             share = seen.pool.weights.share(rollout.canary)
             if share != rollout.share:  # what waited to be told of our own write did not happen
@@ -76,7 +74,7 @@ def _follow(rollout: Rollout, share: int, now: float) -> Rollout:
         closed = spans.pop()
         if end > closed.start:
             spans.append(replace(closed, end=end))
-    if share > 0 and rollout.phase in _WITH_TRAFFIC:
+    if share > 0 and rollout.phase in JUDGED:
         start = ceil(now + rollout.pin.propagation_seconds, interval)
         visit = spans[-1].step + 1 if spans else 0
         spans.append(Segment(start=start, end=None, share=share, step=visit))
@@ -113,7 +111,7 @@ def _probes(rollout: Rollout, seen: Observation) -> Rollout:
 
 
 def _thresholds(rollout: Rollout, quantiles: Quantiles | Failed | None, now: float) -> Rollout:
-    """Pin T where the baseline has shown enough; an indicator without T is judged from the pinning on."""
+    """Pin T where the baseline has shown enough; until then its indicator is not judged."""
     start = history_start(rollout)
     waiting = [one for one in rollout.pin.indicators if one.kind is IndicatorKind.QUANTILE]
     if not waiting and not rollout.judged_from:
@@ -139,7 +137,7 @@ def _thresholds(rollout: Rollout, quantiles: Quantiles | Failed | None, now: flo
 
 
 def asked_at(seen: Observation, now: float) -> float:
-    """When the telemetry was asked: what came in since, while this look took its time, is in no answer yet."""
+    """When the telemetry was asked (epoch seconds); rows that came in later in this look are not in its answer."""
     return now if seen.asked_at is None else min(seen.asked_at, now)
 
 
@@ -155,7 +153,7 @@ def _settle(rollout: Rollout, counted: Counted, asked: float) -> Rollout:
 
 
 def past_baseline(rows: Rows, indicators: int) -> Rows:
-    """Rows of past days as the baseline's: of the slot that served then, which is the one with more of them."""
+    """Rows of past days as the baseline's: those of the slot that served then, which is the one with more rows."""
     found = rows.list()
     served = {role: sum(one.rows for one in found if one.role is role) for role in Role}
     live = max(served, key=served.__getitem__)

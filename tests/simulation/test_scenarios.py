@@ -61,6 +61,7 @@ def test_bad_goes_back_to_0_and_the_marker_never_moves(begun, behaviour):
 def test_one_broken_critical_operation_with_half_a_percent_of_the_traffic_is_rolled_back(begun):
     simulation = begun(Behaviour(broken_operation="POST /pay"), rate=1000)
     ends(simulation, Outcome.ROLLED_BACK)
+    assert "worse than tolerated in operation POST /pay" in simulation.rollout.reason
 
 
 def test_late_fault_is_found_after_healthy_steps(begun):
@@ -136,7 +137,7 @@ def test_a_gate_with_another_hands_weights_does_not_say_that_nothing_had_traffic
     simulation.pool.set(Weights.of(Slot.GREEN, 20))
     simulation.run(LONG, lambda: simulation.rollout.outcome is not None)
     assert simulation.rollout.outcome is Outcome.REJECTED
-    assert "is rejected, we gave it no traffic, another hand 20 %" in simulation.rollout.ending
+    assert "is rejected, we gave it no traffic, another hand gave it 20 %" in simulation.rollout.ending
 
 
 def test_a_newer_version_supersedes_and_is_promoted_itself(begun):
@@ -272,6 +273,21 @@ def test_deploying_to_the_live_slot_is_held_and_moves_nothing(begun):
     assert simulation.pool.weights == Weights.of(Slot.GREEN, 100)
     assert simulation.told[-1][1].text.endswith("aborted: abort by ada. green keeps its 100 %")
     assert simulation.marker.live is Slot.GREEN
+
+
+def test_the_end_of_a_record_on_the_live_slot_writes_over_nobody(begun):
+    """It moves nothing, so it knows nothing better than the hand that moved the weights meanwhile."""
+    simulation = begun()
+    simulation.run(LONG, simulation.closed)
+    simulation.announce("1.2", slot=Slot.GREEN)  # green is live now
+    simulation.run(2)
+    theirs = Weights.of(Slot.GREEN, 70)
+    simulation.pool.set(theirs)
+    writes = len(simulation.pool.writes)
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
+    simulation.run(5)
+    assert (simulation.pool.weights, len(simulation.pool.writes)) == (theirs, writes)
+    assert held(simulation, HoldReason.DRIFT)
 
 
 def test_approval_is_waited_for(begun, policy):
@@ -651,7 +667,7 @@ def test_target_leases_the_idle_slot_and_is_refused_during_a_rollout(begun, tmp_
         requests.target(simulation.world, "checkout", who)
     ends(simulation, Outcome.PROMOTED)
     found = requests.target(simulation.world, "checkout", who)
-    assert found.slot is Slot.BLUE
+    assert (found.slot, found.url) == (Slot.BLUE, "https://127.0.0.1:1/blue")
     with pytest.raises(requests.Refused, match="pipeline-81"):
         requests.target(simulation.world, "checkout", requests.Who(actor="pipeline-82"))
     simulation.deploy(Slot.BLUE, "1.2")
