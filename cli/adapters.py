@@ -31,7 +31,7 @@ class Adapters:
 
     @cached_property
     def caller(self) -> dict[str, str]:
-        """What the token for Azure says of whoever runs this (oid, tid, upn ...); NotSignedIn without one."""
+        """The claims of the Azure token of whoever runs this (oid, tid, upn ...); NotSignedIn without one."""
         told = claims(credential().get_token(SCOPE).token)
         return {name: value for name, value in told.items() if isinstance(value, str)}
 

@@ -63,7 +63,7 @@ def announce(
     endpoint = _endpoint(topic)
     for name, text in (("--version", version), ("--deployment-id", deployment_id), ("--commit", commit)):
         if text is not None and not (0 < len(text) <= MAX_TEXT and text.isprintable() and text == text.strip()):
-            raise BadInput(f"{name}: write 1 to {MAX_TEXT} printable characters without blanks around them")
+            raise BadInput(f"{name}: write 1 to {MAX_TEXT} printable characters, with no space before or after")
     data = {
         "service": service,
         "slot": slot.value,

@@ -1,4 +1,4 @@
-"""Which certificates are trusted, where the environment says so: a file that is gone would be a traceback."""
+"""The trusted certificates that the environment names: a file that is gone would end in a traceback."""
 
 import os
 from pathlib import Path

@@ -40,7 +40,7 @@ def _read(file: str) -> tuple[str, Policy]:
             raise PolicyError(
                 [f"{WHOLE_FILE}: got a byte that is not UTF-8 at {error.start}: save it as UTF-8"]
             ) from error
-        text = data.decode("utf-8", "replace")  # cut in the middle of a sign; `load` refuses the length
+        text = data.decode("utf-8", "replace")  # cut in the middle of a character; `load` refuses the length
     return text, load(text)
 
 

@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     HELD = 3
     UNREACHABLE = 4
-    STOPPED = 130  # Typer's own, of what has no answer to give: a lab that ends by Ctrl-C
+    STOPPED = 130  # Typer's own, for a command without an answer: a lab that Ctrl-C ended
 
 
 MEANINGS = {

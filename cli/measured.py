@@ -73,7 +73,7 @@ def from_workspace(pin: Pin, adapters: Adapters, now: float) -> Traffic:
 
 
 def _rates(baseline: Sequence[Row], indicators: Sequence[Indicator]) -> dict[str, float]:
-    """Bad rows over judged ones (warm ones only, where the indicator asks for that); none without any."""
+    """Bad rows over judged rows (only warm ones, where the indicator asks for that); no rate without rows."""
     rates = {}
     for number, one in enumerate(indicators):
         judged = sum(row.rows - (row.cold if one.warm_only else 0) for row in baseline)

@@ -23,7 +23,7 @@ class Remote:
         self._base = base_url(url)
         self._key = os.environ.get(KEY_SETTING, "")
         if re.search(r"[^\x21-\x7e]", self._key):
-            raise BadInput(f"{KEY_SETTING} holds a blank or a sign that no key has: copy it again")
+            raise BadInput(f"{KEY_SETTING} holds a space or a character that no key has: copy it again")
 
     def get(self, *path: str, **query: object) -> Answer:
         """Ask; the answer is a JSON object."""
@@ -114,7 +114,7 @@ class Remote:
             case _ if status >= 500:
                 raise Unavailable(said or f"{self._base} failed ({status}): look at its log, then try again")
             case _:
-                raise Unavailable(f"{self._base} answered {status}, not what Flex Canary says: is {URL_SETTING} right?")
+                raise Unavailable(f"{self._base} answered {status}; Flex Canary never does: is {URL_SETTING} right?")
 
 
 def base_url(url: str | None) -> str:

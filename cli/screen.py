@@ -41,7 +41,7 @@ STYLES = {
 def printable(value: object) -> str:
     """One line of printable text."""
     text = str(value)
-    return "".join(sign if sign.isprintable() else " " for sign in text)
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 def moment(at: object) -> str:

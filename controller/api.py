@@ -207,7 +207,7 @@ def release(world: World, request: Request) -> Answer:
 
 
 def _owner(owner: str) -> str:
-    """Whose lease it is. A blank is everybody's: two pipelines with an unset variable would share one lease."""
+    """Whose lease it is. A blank one would be everybody's: two pipelines with an unset variable would share it."""
     if not owner.strip():
         raise msgspec.ValidationError(
             "owner is blank: write who deploys, such as the pipeline run's id (is its variable set?)"
@@ -303,7 +303,7 @@ def _param(request: Request, name: str) -> str:
 
 
 def _named(what: str, value: str) -> str:
-    """Nothing has a name that no key can hold."""
+    """`value`, unless it is too long to be the key of anything."""
     if len(value) > MAX_NAME_CHARACTERS:
         raise NotFound(f"{what} {value[:50]!r}... has {len(value)} characters: no {what} has so long a name")
     return value

@@ -66,7 +66,7 @@ def _compose(text: str) -> yaml.Node | None:
         what = f"{error.problem or error.context or 'it cannot be read'}{column}"
         line = next(iter(text.splitlines()[mark.line :]), "") if mark else ""
         tab = "\t" in line[: len(line) - len(line.lstrip())]
-        advice = "the line begins with a tab: write blanks" if tab else "mend it there or in the line above"
+        advice = "the line begins with a tab: indent with spaces" if tab else "mend it there or in the line above"
         raise PolicyError([f"the file{place}: got text that is not YAML: {what}: {advice}"]) from error
     except yaml.YAMLError as error:
         # A ReaderError: a character that no YAML text may hold.

@@ -166,7 +166,7 @@ def service_policy(world: World, service: str) -> ServicePolicy:
 
 
 def _refuse_overtaken(newest: Rollout, told: Announcement, slot: Slot) -> None:
-    """Events come in no order: what was said of a slot before the newest rollout was announced is no news of it."""
+    """Events arrive in any order: an announcement older than that of the newest rollout on its slot is out of date."""
     last = newest.announced_at if newest.announced_at is not None else newest.started_at
     if told.at is None or told.at >= last or slot is not newest.canary or told.version == newest.version:
         return
@@ -217,7 +217,7 @@ def new_id(service: str, deployment_id: str, now: float) -> str:
 
 
 def _remember_live(world: World, service: ServicePolicy, live: Slot) -> None:
-    """The live slot's version will stand on the idle slot one day: then it is no news."""
+    """Remember the live slot's version: when it stands on the idle slot one day, it is nothing new."""
     probe = probe_slot(world, service.pin, live)
     if probe.healthy and probe.version:
         world.records.mark_seen(service.name, probe.version, Reached.LIVE, world.now())

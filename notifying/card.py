@@ -25,7 +25,7 @@ SLACK_SECTION_CHARACTERS = 3000
 TEXT_CHARACTERS = 2000
 SHORT_TEXT_CHARACTERS = 300  # where nothing else helps; also of what a device shows that knows no cards
 NAME_CHARACTERS = 120  # of a service, a version, an id
-LINE_CHARACTERS = 80  # of each of the seven texts of a line: even if every sign is escaped, Slack takes them all
+LINE_CHARACTERS = 80  # of each of the seven texts of a line: even if every character is escaped, Slack takes them all
 LINK_CHARACTERS = 500
 CARD_VERSION = "1.4"  # of Adaptive Cards: what Teams shows on every device
 
@@ -158,13 +158,13 @@ def data(notice: Notice) -> Json:
 
 
 def clean(text: str) -> str:
-    """Without what breaks a line or an encoder: control signs, half characters, changes of direction.
+    """Without what breaks a line or an encoder: control characters, lone surrogates, changes of direction.
 
     >>> clean("a\\x00b\\u202ec\\nd")
     'abc\\nd'
     """
     bare = text.encode("utf-8", "replace").decode()
-    return "".join(sign for sign in bare if sign == "\n" or unicodedata.category(sign) not in ("Cc", "Cf"))
+    return "".join(one for one in bare if one == "\n" or unicodedata.category(one) not in ("Cc", "Cf"))
 
 
 def cut(text: str, characters: int, rollout: str) -> str:
@@ -283,7 +283,7 @@ def _mrkdwn(text: str) -> Json:
 
 
 def _escaped(text: str) -> str:
-    """Slack's three signs.
+    """Slack's three special characters, escaped.
 
     >>> _escaped("<!channel> & co")
     '&lt;!channel&gt; &amp; co'
@@ -313,7 +313,7 @@ def _short(text: str, characters: int = NAME_CHARACTERS) -> str:
 
 
 def _safe_link(link: str | None) -> str | None:
-    """The link if it is one to a web page and small; without it the card is still whole."""
+    """The link, if it is a short one to a web page; None otherwise: the card is whole without it."""
     if link is None or len(link) > LINK_CHARACTERS or clean(link) != link or set(link) & set(" \n<>|\"'`"):
         return None
     try:

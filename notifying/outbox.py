@@ -59,7 +59,7 @@ class Outbox(Protocol[E]):
     """Where entries wait. Every change raises Conflict when somebody else changed the entry first."""
 
     def outbox(self, service: str) -> list[E]:
-        """All that wait, in order."""
+        """Every entry that waits, in order."""
 
     def claim(self, entry: E, until: float) -> E:
         """Take it for sending until then; counts the attempt."""

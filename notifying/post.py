@@ -98,4 +98,4 @@ def _without_url(target: Target, text: str) -> str:
     parts = {part for form in forms for part in re.split(r"[/?&=:]+", form) if len(part) >= 8} | forms
     for part in sorted(parts, key=len, reverse=True):
         text = text.replace(part, f"<{target.setting}>")
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:TOLD_CHARACTERS]
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:TOLD_CHARACTERS]

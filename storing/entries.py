@@ -82,7 +82,7 @@ class SeenVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Introduced(msgspec.Struct, frozen=True, kw_only=True):
-    """We looked at both slots of a service: what stood there then is where we came in."""
+    """Both slots of a service were looked at: what stood there then was no deployment that we missed."""
 
     at: float
 

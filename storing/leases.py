@@ -83,7 +83,7 @@ class Leases(Shelf):
         return self.store.get(keys.partition(service), keys.INTRODUCED) is not None
 
     def introduce(self, service: str, at: float) -> None:
-        """What stands on both slots now is where we came in."""
+        """What stands on both slots now was there before us: no rollout starts because of it."""
         self.store.commit(keys.partition(service), [Put(keys.INTRODUCED, encode(Introduced(at=at)), ANY)])
 
 

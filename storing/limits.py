@@ -29,7 +29,7 @@ def check_key(key: str, what: str = "key") -> None:
     """
     if not 1 <= len(key) <= MAX_KEY_CHARACTERS:
         raise InvariantBroken(f"{what} has {len(key)} characters, the store takes 1 to {MAX_KEY_CHARACTERS}")
-    bad = sorted({sign for sign in key if sign in FORBIDDEN_IN_KEYS or not " " <= sign <= "~"})
+    bad = sorted({one for one in key if one in FORBIDDEN_IN_KEYS or not " " <= one <= "~"})
     if bad:
         raise InvariantBroken(f"{what} {key!r} holds {bad}, which Azure Tables cannot keep in a key")
 

@@ -19,7 +19,7 @@ if limits.SETTLE_INTERVALS > (MAX_CHUNKS - 1) * CHUNK_INTERVALS:  # what settles
 
 
 class Series(Shelf):
-    """Counts of a rollout that will not change any more."""
+    """The settled counts of a rollout: they will not change any more."""
 
     def counts(self, service: str, rollout_id: str, indicators: int) -> Rows:
         """All settled rows of a rollout, the baseline's history included; empty = none yet."""

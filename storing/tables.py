@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 PROPERTY_BYTES = 64 * 1024  # the most that one binary property holds
 MARK = "mark"  # of the commit that wrote the entity
-ATTEMPTS = 3  # a tick has better things to do than to wait for a store: the next tick tries again
+ATTEMPTS = 3  # a tick must not wait long for its store: the next tick tries again
 CONNECT_SECONDS = 5
 READ_SECONDS = 15
 TRANSIENT = {408, 429, 500, 502, 503, 504}

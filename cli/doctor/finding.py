@@ -78,5 +78,5 @@ class Check(msgspec.Struct, frozen=True):
 
 
 def assignment(who: str, role: str, scope: str) -> str:
-    """The command that gives `who` (an object id) a role; `scope` is an ARM id, or $(a command that finds it)."""
+    """The command that assigns a role to `who` (an object id); `scope` is an ARM id, or $(a command that finds it)."""
     return f"az role assignment create --assignee {who} --role '{role}' --scope \"{scope}\""

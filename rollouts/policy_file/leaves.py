@@ -100,7 +100,7 @@ def may_be_secret(text: str) -> bool:
 def _shown_text(text: str) -> str:
     if may_be_secret(text):
         return _without_secret(text)
-    text = "".join(sign if sign.isprintable() else "?" for sign in text[: MAX_SHOWN_CHARACTERS + 1])
+    text = "".join(one if one.isprintable() else "?" for one in text[: MAX_SHOWN_CHARACTERS + 1])
     return repr(text if len(text) <= MAX_SHOWN_CHARACTERS else text[:MAX_SHOWN_CHARACTERS] + "...")
 
 
@@ -376,7 +376,7 @@ def resource_name(*, what: str, example: str) -> Leaf[str]:
 
 
 def route() -> Leaf[str]:
-    """A path on the app: it begins with a slash and holds no blank, query or fragment."""
+    """A path on the app: it begins with a slash and holds no space, query or fragment."""
     return text(
         r"/[^\s?#\\]{0,199}",
         what="a path that begins with / and has no query",

@@ -49,7 +49,7 @@ def test_the_documented_example_is_legal_and_says_the_defaults() -> None:
         ("# only a comment\n", "got nothing"),
         ("services: {a: b: c}", "not YAML"),
         ("services:\n\tcheckout: {}", "(line 2): got text that is not YAML"),
-        ("services:\n\tcheckout: {}", "the line begins with a tab: write blanks"),
+        ("services:\n\tcheckout: {}", "the line begins with a tab: indent with spaces"),
         ("services: [1, 2", "not YAML"),
         ("services: 'open", "not YAML"),
         ("services: {}\x00", "character"),
