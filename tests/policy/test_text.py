@@ -71,6 +71,30 @@ def test_text_that_is_not_plain_yaml_is_refused(text: str, said: str) -> None:
     assert said in "\n".join(refused(text))
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a: 1\nservices: {a: b: c}", ("(line 2)", "(column 16)")),
+        ("a: [1,\n2\nb: c", ("(line 3)", "(column 2)")),
+        ("services:\n  - 'open\nb: 1", ("(line 3)", "(column 5)")),
+        ("a: 1\nb: 2\nc: \x00", ("(line 3)",)),
+        ("a:\n  - b\n  - c: &y 1", ("(line 3)",)),
+        ("a:\n  b: 1\n  c: !!str d", ("(line 3)",)),
+        ("[]\n---\n[]", ("(line 2)",)),
+    ],
+)
+def test_what_cannot_be_read_is_told_where_it_stands(text: str, place: tuple[str, ...]) -> None:
+    """As an editor counts: from 1; where reading stopped, not where the list began that is still open."""
+    [problem] = refused(text)
+    assert all(one in problem for one in place), problem
+
+
+def test_the_largest_text_is_read() -> None:
+    """The limit is in bytes: two for an umlaut."""
+    assert "got nothing" in refused("#" * MAX_BYTES)[0]
+    assert f"got {MAX_BYTES + 2} bytes" in refused("ä" * (MAX_BYTES // 2 + 1))[0]
+
+
 def test_an_alias_bomb_is_refused_at_once() -> None:
     """Ten levels of ten references would be ten thousand million values."""
     bomb = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 11))

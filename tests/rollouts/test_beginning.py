@@ -46,6 +46,7 @@ def test_a_rollout_keeps_what_its_announcement_said() -> None:
     assert rollout.marker_seen == MarkerReading(live=Slot.BLUE, etag="7")
     assert rollout.reason == decision.sentence == decision.notices[0].text
     assert decision.notices[0].link == TOLD.link
+    assert decision.notices[0].id == f"checkout-1-{rollout.decisions}-started"
 
 
 def test_on_the_live_slot_the_share_that_it_has_is_what_is_wanted() -> None:

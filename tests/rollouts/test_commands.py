@@ -377,6 +377,18 @@ def test_a_promotion_by_hand_is_told_with_who_and_why() -> None:
     ]
 
 
+@pytest.mark.parametrize("minutes", [0, -1, 43_201])
+def test_a_pause_lasts_more_than_no_time_and_at_most_30_days(minutes: float) -> None:
+    """The longest one is given; one that names no time lasts as the policy says."""
+    seen = next(worlds())
+    with pytest.raises(Refused, match=f"minutes is {minutes}: give a number above 0 and at most 43200"):
+        command(ROLLOUTS["step 10"], Command(kind=CommandKind.PAUSE, actor="ada", minutes=minutes), seen, NOW)
+    for given, lasts in ((43_200, 30 * 86_400), (None, ROLLOUTS["step 10"].pin.limits.pause_seconds)):
+        paused = command(ROLLOUTS["step 10"], Command(kind=CommandKind.PAUSE, actor="ada", minutes=given), seen, NOW)
+        assert paused.rollout.pause is not None
+        assert paused.rollout.pause.until == NOW + lasts
+
+
 def test_a_share_outside_of_0_to_100_or_none_is_refused() -> None:
     """Also after the end."""
     seen = next(worlds())

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from controller import intake
+from controller import intake, requests
 from controller.tick import tick
 from lab.simulation import Behaviour, Simulation
 from rollouts.errors import Unavailable
@@ -28,6 +28,15 @@ def pair(tmp_path, policy) -> Simulation:
         simulation.signal("Canary.DeploymentCompleted", service, told)
     assert simulation.world.records.active() == ["basket", "checkout"]
     return simulation
+
+
+def test_off_for_one_service_stops_the_writes_of_no_other(pair):
+    """And every write of its own."""
+    requests.switch(pair.world, "basket", requests.Who(actor="ada"), off=True)
+    pair.run(40, lambda: bool(pair.world.records.newest("checkout").value.shares))
+    basket, checkout = (pair.world.records.newest(one).value for one in ("basket", "checkout"))
+    assert checkout.shares == (10,)
+    assert (basket.shares, basket.hold.reason) == ((), "off")
 
 
 def spoil(simulation: Simulation, part: str) -> None:

@@ -23,6 +23,7 @@ def test_in_the_watch_a_lost_way_back_is_told_once_and_then_asked_about(begun):
     simulation.deploy(Slot.BLUE, "2.0")
     simulation.run(4)
     assert simulation.kinds().count("alarm") == 1
+    assert simulation.rollout.hold is None, "what is live is good so far: it is promoted by itself"
     assert simulation.pool.weights == Weights.of(Slot.GREEN, 100)
     simulation.apps[Slot.GREEN].healthy = False
     simulation.run(6)

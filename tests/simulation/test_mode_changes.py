@@ -55,6 +55,21 @@ def test_a_rollback_that_is_left_to_people_is_held_and_never_told_as_done(begun,
         requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
 
 
+def test_a_mode_warns_of_the_traffic_that_is_left_to_people_and_of_none_where_there_is_none(begun):
+    simulation = begun(BAD)
+    until_written(simulation, 1)
+    assert "keeps the 10 % that green has" in mode(simulation, Mode.ADVISE)
+    assert mode(simulation, Mode.ACT) == "checkout: mode act"
+    simulation.pool.refuse_until = 0
+    requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
+    simulation.telemetry.outage_until = simulation.now + GIVEN_UP
+    simulation.pool.set(Weights(blue=100, green=0))
+    simulation.marker.unknown = True  # the end waits for it
+    simulation.run(2)
+    assert not simulation.rollout.closed
+    assert mode(simulation, Mode.ADVISE) == "checkout: mode advise"
+
+
 def test_a_rollback_that_a_person_carries_out_ends_as_decided(begun):
     simulation = rolling_back(begun)
     mode(simulation, Mode.ADVISE)

@@ -1,5 +1,7 @@
 """Time in which nothing is seen, or both slots are ill, neither proves nor condemns; a slow look loses no row."""
 
+import json
+
 import msgspec
 import pytest
 
@@ -121,6 +123,8 @@ def test_a_hold_is_logged_as_overdue_from_its_limit_on_and_not_once_it_has_ended
     assert logged() == 0
     simulation.run(3)
     assert logged() > 0
+    told = json.loads(caplog.records[-1].message.removeprefix("canary.overdue "))
+    assert (told["service"], told["rollout"], told["reason"]) == ("checkout", simulation.rollout.id, "blind")
     requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
     simulation.run(3)
     assert simulation.rollout.closed
