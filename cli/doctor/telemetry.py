@@ -26,6 +26,7 @@ class Kept(msgspec.Struct):
     rows: int = 0
     requests: int = 0  # that the rows stand for
     failed: int = 0
+    operations: set[str] = set()
 
 
 class Telemetry:
@@ -50,6 +51,7 @@ class Telemetry:
                     mine.rows += row.rows
                     mine.requests += row.requests
                     mine.failed += row.bad[0]
+                    mine.operations.add(row.operation)
         return found
 
     def arriving(self) -> str:
@@ -63,7 +65,13 @@ class Telemetry:
                 "(logLevel Host.Results: Information)? An app that nobody called has just been called by `health`: "
                 "look again in five minutes"
             )
-        return f"blue {kept[Slot.BLUE].rows} / green {kept[Slot.GREEN].rows} rows"
+        told = f"blue {kept[Slot.BLUE].rows} / green {kept[Slot.GREEN].rows} rows"
+        seen = set().union(*(one.operations for one in kept.values()))
+        if unseen := [one for one in self._pin.critical_operations if one not in seen]:
+            told += (
+                f"; none of the critical {', '.join(unseen)} (an operation of a function app is its function's name)"
+            )
+        return told
 
     def whole(self) -> str:
         """Successful requests are kept, and both slots are sampled alike."""

@@ -134,11 +134,11 @@ APPROVALS: Final = Key(
 CRITICAL_OPERATIONS: Final = Key(
     "critical_operations",
     listed(
-        leaves.text(r"\S(?:[^\r\n]{0,198}\S)?", what="an operation as the telemetry names it", example="POST /pay"),
+        leaves.text(r"\S(?:[^\r\n]{0,198}\S)?", what="an operation as the telemetry names it", example="pay"),
         cap=20,
         what="operations",
     ),
-    "Operations judged one by one, whatever their traffic.",
+    "Operations judged one by one, whatever their traffic. Of a function app: names of functions.",
 )
 EXCLUDED_ROUTES: Final = Key(
     "excluded_routes",

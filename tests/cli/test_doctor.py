@@ -113,6 +113,18 @@ def test_a_healthy_service_is_all_ok(ward: Ward, canary: Canary) -> None:
     assert ward.arm.properties(f"{APIM}/backends/green-blue-pool")["pool"] == before["pool"]
 
 
+def test_a_critical_operation_that_no_request_had_is_named(ward: Ward, canary: Canary) -> None:
+    """A route in place of the function's name meets no row, and nothing would ever be judged by it."""
+    text = ward.policy.read_text(encoding="utf-8").replace(
+        "    pool: green-blue-pool", "    critical_operations: [POST /pay, get /API/health]\n    pool: green-blue-pool"
+    )
+    ward.policy.write_text(text, encoding="utf-8")
+    result = canary("doctor")
+    assert result.exit_code == 0, result.output
+    (line,) = (line for line in result.stdout.splitlines() if line[17:30].strip() == "telemetry")
+    assert "25 rows; none of the critical POST /pay (" in line
+
+
 def test_what_is_asked_of_azure_is_published(ward: Ward, canary: Canary) -> None:
     """Operations of Microsoft.ApiManagement 2024-05-01 and of Microsoft.Web 2024-04-01 (WebApps.json), by name."""
     operations = {
