@@ -1,6 +1,6 @@
 """Azure Resource Manager for one machine: backends, pools and named values of API Management, and function apps.
 
-It refuses what the published REST definition (2024-05-01) refuses, keeps fields that it does not know, forgets
+It refuses what the published REST definition refuses (arm_rules.py), keeps fields that it does not know, forgets
 those that a PUT leaves out, and changes an ETag with every write. What goes wrong is switched on by `break_with`.
 """
 
@@ -11,17 +11,26 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from aiohttp import web
 
 from lab import tokens, web_apps
+from lab.arm_rules import (
+    RefusalError,
+    Resource,
+    check_etag,
+    check_pool,
+    check_version,
+    error_answer,
+    properties_of,
+    shown_as,
+)
 
 AUDIENCE = "https://management.azure.com"
 API_VERSIONS = ("2024-05-01",)
-POOL_LIMIT = 30  # members of a pool
 PATH = re.compile(
     r"(?P<service>/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.ApiManagement/service/[^/]+)"
     r"(?:/(?P<kind>backends|namedValues|tenant/operationResults)/(?P<name>[^/]+))?",
@@ -85,13 +94,6 @@ class Request:
 
 
 @dataclass
-class _Resource:
-    path: str  # as it was written, with its letter case
-    properties: dict[str, Any]
-    etag: str
-
-
-@dataclass
 class _Operation:
     resource: str
     due: float  # epoch seconds
@@ -104,14 +106,6 @@ class _Switched:
     fault: Fault
     left: int | None
     number: int
-
-
-@dataclass
-class _RefusalError(Exception):
-    status: int
-    code: str
-    message: str
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Arm:
@@ -130,7 +124,7 @@ class Arm:
         self.tier = "Developer"  # of every API Management service
         self._now = now
         self._lock = threading.RLock()
-        self._resources: dict[str, _Resource] = {}
+        self._resources: dict[str, Resource] = {}
         self._operations: dict[str, _Operation] = {}
         self._faults: list[_Switched] = []
         self._requests: list[Request] = []
@@ -250,7 +244,7 @@ class Arm:
         silent = kind in (Break.DROP, Break.DROP_AFTER, Break.HANG, Break.HANG_AFTER)
         if fault and kind in (Break.STATUS, Break.STATUS_AFTER):
             headers = {} if fault.retry_after is None else {"Retry-After": fault.retry_after}
-            answer = _error(_RefusalError(fault.status, fault.code, fault.message, headers))
+            answer = error_answer(RefusalError(fault.status, fault.code, fault.message, headers))
         elif kind is Break.JUNK:
             answer = web.Response(text="<html><body>Welcome</body></html>", content_type="text/html")
         self._note(request, text, None if silent or answer is None else answer.status)
@@ -313,29 +307,29 @@ class Arm:
                 if request.method == "GET" and (number := request.query.get("asyncId")) is not None:
                     return self._result(number)
                 return self._resource(request, words, text, kind)
-        except _RefusalError as refusal:
-            return _error(refusal)
+        except RefusalError as refusal:
+            return error_answer(refusal)
 
     def _authenticate(self, request: web.Request) -> None:
         reason = tokens.wrong(request.headers.get("Authorization"), AUDIENCE)
         if reason is not None:
             challenge = {"WWW-Authenticate": f'Bearer authorization_uri="https://login.example", error="{reason}"'}
-            raise _RefusalError(401, "AuthenticationFailed", f"Authentication failed: {reason}.", challenge)
+            raise RefusalError(401, "AuthenticationFailed", f"Authentication failed: {reason}.", challenge)
 
     def _web_app(self, request: web.Request, words: dict[str, str]) -> web.Response:
-        _check_version(request, web_apps.API_VERSIONS)
+        check_version(request, web_apps.API_VERSIONS)
         found = self.web_apps.answer(request.method, words, request.url)
         if found is None:
             name = words["name"]
             message = f"The Resource 'Microsoft.Web/sites/{name}' under resource group was not found."
-            raise _RefusalError(404, "ResourceNotFound", message)
+            raise RefusalError(404, "ResourceNotFound", message)
         return web.json_response(found)
 
     def _admitted(self, request: web.Request) -> dict[str, str]:
-        _check_version(request, API_VERSIONS)
+        check_version(request, API_VERSIONS)
         words = PATH.fullmatch(request.path)
         if words is None:
-            raise _RefusalError(404, "InvalidResourceType", "The resource type could not be found.")
+            raise RefusalError(404, "InvalidResourceType", "The resource type could not be found.")
         return words.groupdict("")
 
     def _service(self, path: str) -> web.Response:
@@ -350,17 +344,17 @@ class Arm:
         if request.method in ("GET", "HEAD"):
             return self._shown(self._known(found, words), empty=request.method == "HEAD")
         if request.method not in ("PUT", "PATCH"):
-            raise _RefusalError(405, "MethodNotAllowed", "The lab's ARM knows GET, HEAD, PUT and PATCH.")
+            raise RefusalError(405, "MethodNotAllowed", "The lab's ARM knows GET, HEAD, PUT and PATCH.")
         if request.method == "PATCH":
             found = self._known(found, words)
-        _matched(request.headers.get("If-Match"), found)
-        given = _properties(text)
+        check_etag(request.headers.get("If-Match"), found)
+        given = properties_of(text)
         properties = given if request.method == "PUT" or found is None else found.properties | given
         at_once = request.method == "PATCH" and self.operations is Operations.AT_ONCE
         if words["kind"].lower() == "namedvalues" and not at_once:
             return self._begin(request, path, properties, kind)
         if properties.get("type") == "Pool":
-            self._check_pool(words["service"], properties)
+            check_pool(words["service"], properties, self._resources)
         self._put(path, properties)
         return self._shown(self._resources[path.lower()], status=201 if found is None else 200)
 
@@ -377,15 +371,15 @@ class Arm:
         service = f"{request.url.origin()}{path[: path.lower().index('/namedvalues/')]}"
         status = f"{service}/tenant/operationResults/{number}?api-version={API_VERSIONS[0]}"
         result = f"{request.url.origin()}{path}?api-version={API_VERSIONS[0]}&asyncId={number}&asyncCode=200"
-        shown = _body(_Resource(path, properties | {"provisioningState": "InProgress"}, etag=""))
+        body = shown_as(Resource(path, properties | {"provisioningState": "InProgress"}, etag=""))
         if request.method == "PATCH" and self.operations is Operations.MET:
             watched = f"{request.url.origin()}{path}?api-version={API_VERSIONS[0]}&azure-asyncId={number}"
             headers = {"Location": result, "Azure-AsyncOperation": watched, "ETag": self._resources[path.lower()].etag}
-            return web.json_response(shown, headers=headers)
+            return web.json_response(body, headers=headers)
         if request.method == "PATCH":
             named = {} if self.operations is Operations.LOCATION else {"Azure-AsyncOperation": status}
             return web.Response(status=202, headers={"Location": result} | named)
-        return web.json_response(shown, status=201, headers={"Azure-AsyncOperation": status})
+        return web.json_response(body, status=201, headers={"Azure-AsyncOperation": status})
 
     def _status(self, number: str) -> web.Response:
         """What Azure-AsyncOperation names: always 200, the state is in the body."""
@@ -403,12 +397,12 @@ class Arm:
         if operation.due > self._now():
             return web.Response(status=202)
         if operation.properties is None:
-            raise _RefusalError(409, "OperationFailed", "switched on in the lab")
+            raise RefusalError(409, "OperationFailed", "switched on in the lab")
         return self._shown(self._resources[operation.resource])
 
     def _operation(self, number: str) -> _Operation:
         if number not in self._operations:
-            raise _RefusalError(404, "ResourceNotFound", "There is no such operation.")
+            raise RefusalError(404, "ResourceNotFound", "There is no such operation.")
         return self._operations[number]
 
     def _settle(self) -> None:
@@ -418,36 +412,16 @@ class Arm:
                 self._put(operation.final, operation.properties)
                 operation.final = ""
 
-    def _shown(self, resource: _Resource, *, status: int = 200, empty: bool = False) -> web.Response:
+    def _shown(self, resource: Resource, *, status: int = 200, empty: bool = False) -> web.Response:
         headers = {"ETag": resource.etag}
         if empty:
             return web.Response(status=status, headers=headers)
-        return web.json_response(_body(resource), status=status, headers=headers)
+        return web.json_response(shown_as(resource), status=status, headers=headers)
 
-    def _known(self, found: _Resource | None, words: dict[str, str]) -> _Resource:
+    def _known(self, found: Resource | None, words: dict[str, str]) -> Resource:
         if found is None:
-            raise _RefusalError(404, "ResourceNotFound", f"{words['kind'].capitalize()} not found.")
+            raise RefusalError(404, "ResourceNotFound", f"{words['kind'].capitalize()} not found.")
         return found
-
-    def _check_pool(self, service: str, properties: dict[str, Any]) -> None:
-        for name in ("url", "protocol"):
-            if name in properties:
-                # The service refuses a value; that it refuses null as well is the lab's own caution.
-                raise _invalid(f"{name.capitalize()} is not supported for backend pool.")
-        inner = properties.get("pool")
-        services = inner.get("services") if isinstance(inner, dict) else None
-        if not isinstance(services, list) or not 1 <= len(services) <= POOL_LIMIT:
-            raise _invalid("Invalid field 'pool.services' specified")
-        for number, member in enumerate(services):
-            given = member.get("id", "") if isinstance(member, dict) else ""
-            found = self._resources.get(str(given).lower())
-            if found is None or not str(given).lower().startswith(f"{service}/backends/".lower()):
-                raise _invalid(f"Invalid field 'pool.services[{number}].id' specified")
-            if found.properties.get("type") == "Pool":
-                raise _invalid(f"Backend pool cannot be a member of a pool: 'pool.services[{number}].id'")
-            for name in ("weight", "priority"):
-                if not _in_range(member.get(name)):
-                    raise _invalid(f"Invalid field 'pool.services[{number}].{name}' specified")
 
     def _put(self, path: str, properties: Mapping[str, Any]) -> str:
         with self._lock:
@@ -455,10 +429,10 @@ class Arm:
             known = self._resources.get(path.lower())
             kept = known.path if known else path
             etag = f'"AAAAAAAA{self._count:06X}="'
-            self._resources[path.lower()] = _Resource(kept, copy.deepcopy(dict(properties)), etag)
+            self._resources[path.lower()] = Resource(kept, copy.deepcopy(dict(properties)), etag)
             return kept
 
-    def _found(self, arm_id: str) -> _Resource:
+    def _found(self, arm_id: str) -> Resource:
         return self._resources[arm_id.lower()]
 
 
@@ -467,62 +441,3 @@ async def _until_it_leaves(request: web.Request, seconds: float) -> None:
     ends = time.monotonic() + seconds
     while time.monotonic() < ends and request.transport is not None and not request.transport.is_closing():
         await asyncio.sleep(0.02)
-
-
-def _check_version(request: web.Request, known: tuple[str, ...]) -> None:
-    version = request.query.get("api-version")
-    if not version:
-        message = "The api-version query parameter (?api-version=) is required for all requests."
-        raise _RefusalError(400, "MissingApiVersionParameter", message)
-    if version not in known:
-        message = f"No registered resource provider for API version '{version}'."
-        raise _RefusalError(400, "NoRegisteredProviderFound", message)
-
-
-def _matched(if_match: str | None, found: _Resource | None) -> None:
-    if if_match is None and found is not None:
-        # "Not required when creating an entity, but required when updating an entity" (If-Match, REST reference).
-        raise _invalid("If-Match is required when updating an entity.")
-    if if_match not in (None, "*") and (found is None or found.etag != if_match):
-        raise _RefusalError(412, "PreconditionFailed", "Resource was modified since last retrieval.")
-
-
-def _properties(text: str) -> dict[str, Any]:
-    try:
-        properties = json.loads(text)["properties"]
-    except (ValueError, LookupError, TypeError):
-        properties = None
-    if not isinstance(properties, dict):
-        raise _invalid("The request body is not valid.")
-    return properties
-
-
-def _body(resource: _Resource) -> dict[str, Any]:
-    """As a GET shows it: a pool's title, url and protocol are null, a secret's value is not shown."""
-    properties = _public(resource.properties)
-    kind = "namedValues" if "/namedvalues/" in resource.path.lower() else "backends"
-    if properties.get("type") == "Pool":
-        properties = {"title": None, "url": None, "protocol": None} | properties
-    return {
-        "id": resource.path,
-        "type": f"Microsoft.ApiManagement/service/{kind}",
-        "name": resource.path.rsplit("/", 1)[-1],
-        "properties": properties,
-    }
-
-
-def _public(properties: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in properties.items() if not (properties.get("secret") and name == "value")}
-
-
-def _in_range(number: object) -> bool:
-    return number is None or (type(number) is int and 0 <= number <= 100)
-
-
-def _invalid(message: str) -> _RefusalError:
-    return _RefusalError(400, "ValidationError", message)
-
-
-def _error(refusal: _RefusalError) -> web.Response:
-    body = {"error": {"code": refusal.code, "message": refusal.message}}
-    return web.json_response(body, status=refusal.status, headers=refusal.headers)

@@ -18,7 +18,7 @@ from lab.clock import Clock, wall
 from lab.door import Door
 from lab.host_http import Route, request_datum, response, route_of
 from lab.indexing import Indexed, index
-from lab.log_analytics import AppRequest
+from lab.kql_engine import AppRequest
 from lab.serving import Authority, Serving
 from lab.stopping import Stopping
 from sample_function.function_app import build

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.chat import Kind, Post, shown, slack_problem, teams_problem
+from lab.chat import Kind, Post, shown
+from lab.chat_shapes import slack_problem, teams_problem
 from notifying import card
 from rollouts.notice import Line, Notice, NoticeKind
 from rollouts.observation import Slot, Weights

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import requests
 
-from lab.chat import Chat, Kind, slack_problem, teams_problem
+from lab.chat import Chat, Kind
+from lab.chat_shapes import slack_problem, teams_problem
 from lab.serving import Serving
 from notifying import card
 from tests.notifying.conftest import notice
