@@ -33,6 +33,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from analyzers import app_insights_kql as kql
 from analyzers.judge.counts import REST, Role, Row, Rows
 from analyzers.judge.indicators import Indicator, IndicatorKind
+from rollouts.limits import LOOK_SECONDS
 from rollouts.observation import Counted, Failed, Quantiles, Scope
 
 if TYPE_CHECKING:
@@ -43,10 +44,12 @@ if TYPE_CHECKING:
 AUDIENCE = "https://api.loganalytics.io"  # of the token; the client's default would be the endpoint's own
 ATTEMPTS = 3  # per query
 WAIT_SECONDS = 8.0  # of all waits of one look: a tick must end before the next begins
-OWN_AT_ONCE = 10  # own queries under way: those of 50 services, none of them answered, take 180 s of a tick's 300
+OWN_AT_ONCE = 10  # own queries under way
+OWN_FIRST_SECONDS = 5.0  # the first goes ahead so long: where the service says no to it, the others are not asked
 OWN_PARTS = 8  # windows in which an own query is asked whose answer would be cut
 QUERIES_LIMIT = 32  # per look: to find two broken scopes of fifty takes 23, three 30
-READ_SECONDS = 30.0  # until a query that does not answer is given up
+READ_SECONDS = 30.0  # until a query that does not answer is given up; so much of a look is left for the common one
+LEAST_SECONDS = 0.1  # for which a query is worth asking
 SOONER_SECONDS = 5.0  # so long before, the service itself ends the query: it tells, and works on for nobody
 CONNECT_SECONDS = 5.0
 DETAIL_LIMIT = 300  # characters of the service's own message in ours
@@ -86,6 +89,13 @@ class _RefusedError(Exception):
         self.permanent = permanent
 
 
+class _SpentError(_RefusedError):
+    """The seconds of the look are over: nothing more is asked in it."""
+
+    def __init__(self) -> None:
+        super().__init__("the seconds of this look at the workspace are spent; asked at the next tick", permanent=False)
+
+
 class _MisshapenError(Exception):
     """The answer does not have the columns or values that were asked for."""
 
@@ -99,14 +109,16 @@ class AppInsights:
         credential_factory: "Callable[[], TokenCredential]",
         *,
         sleep: Callable[[float], None] = time.sleep,
-        wait_seconds: float = WAIT_SECONDS,
+        timer: Callable[[], float] = time.monotonic,
         read_seconds: float = READ_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._logs_url = logs_url
         self._credential_factory = credential_factory
         self._sleep = sleep
-        self._wait_seconds = wait_seconds
+        self._timer = timer
         self._read_seconds = read_seconds
+        self._look_seconds = look_seconds
         self._client: LogsQueryClient | None = None  # None = nothing was asked yet
 
     def counts(self, workspace: str, scopes: Sequence[Scope], now: float) -> dict[str, Counted | Failed]:
@@ -119,7 +131,7 @@ class AppInsights:
                 sound.append(scope)
             else:
                 look.outcomes[scope.rollout] = _failed(problem, permanent=True)
-        own = look.own(sound)  # first: what is judged later is no less
+        own = look.own(sound, now)  # first: what is judged later is no less
         sound = [scope for scope in sound if scope.rollout not in look.outcomes]
         for scope, lines in look.lines(sound, now):
             look.outcomes[scope.rollout] = _counted(scope, lines, own[scope.rollout])
@@ -145,17 +157,29 @@ class AppInsights:
         return Quantiles(milliseconds=milliseconds, requests=requests)
 
     def _look(self, workspace: str, now: float | None) -> "_Look":
-        return _Look(lambda text, span: self._once(workspace, text, span), self._sleep, self._wait_seconds, now)
+        until = self._timer() + self._look_seconds
 
-    def _once(self, workspace: str, text: str, span: Span) -> list[Line]:
-        """One request: the whole answer, or the error that says what to do next."""
+        def once(text: str, span: Span, kept: float) -> list[Line]:
+            seconds = min(self._read_seconds, until - self._timer() - kept * self._read_seconds)
+            if seconds < LEAST_SECONDS:
+                raise _SpentError
+            return self._once(workspace, text, span, seconds)
+
+        return _Look(once, self._sleep, now)
+
+    def _once(self, workspace: str, text: str, span: Span, seconds: float) -> list[Line]:
+        """One request, for at most so many seconds: the whole answer, or the error that says what to do next."""
         from azure.core import exceptions as azure
         from azure.monitor.query import LogsQueryPartialResult
 
         where = f"workspace {workspace}"
         try:
             answer = self._connected().query_workspace(
-                workspace, text, timespan=span, server_timeout=max(1, int(self._read_seconds - SOONER_SECONDS))
+                workspace,
+                text,
+                timespan=span,
+                server_timeout=max(1, int(seconds - SOONER_SECONDS)),
+                read_timeout=seconds,
             )
         except azure.HttpResponseError as error:
             if error.response is None:  # from the credential: the API was not asked at all
@@ -167,7 +191,7 @@ class AppInsights:
             raise _translated(error, workspace) from error
         except azure.ServiceResponseTimeoutError as error:
             raise _RefusedError(
-                f"{where}: no answer in {self._read_seconds:g} s; asked again at the next tick", permanent=False
+                f"{where}: no answer in {seconds:.2g} s; asked again at the next tick", permanent=False
             ) from error
         except azure.AzureError as error:
             raise _AgainError(f"{where}: {self._logs_url} was not reached ({_short(error)})") from error
@@ -194,7 +218,6 @@ class AppInsights:
                 endpoint=self._logs_url,
                 audience=AUDIENCE,
                 retry_total=0,
-                read_timeout=self._read_seconds,
                 connection_timeout=CONNECT_SECONDS,
             )
         return self._client
@@ -205,23 +228,26 @@ class _Look:
 
     def __init__(
         self,
-        once: Callable[[str, Span], list[Line]],
+        once: Callable[[str, Span, float], list[Line]],
         sleep: Callable[[float], None],
-        wait_seconds: float,
         now: float | None,
     ) -> None:
-        self._once = once
+        self._once = once  # the third: how many further queries must find their time after it
         self._sleep = sleep
-        self._wait_seconds = wait_seconds  # that are left
+        self._wait_seconds = WAIT_SECONDS  # that are left
         self._now = now  # None = nobody asks when to come back
         self._waited = 0.0
         self._given_up: _AgainError | None = None  # the service said no until the budget was spent
         self._queries = 0  # of the common text
+        self._slow: dict[str, str] = {}  # by rollout, its own query that is under way or was not answered
         self._pausing = Lock()  # own queries wait beside each other, from one budget
         self.outcomes: dict[str, Counted | Failed] = {}
 
-    def ask(self, text: str, span: Span) -> list[Line]:
-        """The whole answer; waits and asks again while the service says "for now" and the budget lasts."""
+    def ask(self, text: str, span: Span, kept: float = 0) -> list[Line]:
+        """The whole answer; waits and asks again while the service says "for now" and the budget lasts.
+
+        The time of `kept` further queries is left untouched.
+        """
         if self._given_up is not None:
             raise self._given_up
         retrying = Retrying(
@@ -232,7 +258,7 @@ class _Look:
             reraise=True,
         )
         try:
-            lines: list[Line] = retrying(self._once, text, span)
+            lines: list[Line] = retrying(self._once, text, span, kept)
         except _AgainError as error:
             self._given_up = error
             raise
@@ -249,29 +275,46 @@ class _Look:
             self._waited += seconds
         self._sleep(seconds)
 
-    def own(self, scopes: Sequence[Scope]) -> dict[str, dict[str, list[Line]]]:
-        """The answers of all own queries, by rollout and indicator; a failure is noted as its scope's outcome."""
+    def own(self, scopes: Sequence[Scope], now: float) -> dict[str, dict[str, list[Line]]]:
+        """The answers of all own queries, by rollout and indicator; a failure is noted as its scope's outcome.
+
+        Scopes wait beside each other, and at each interval another one leads: whoever hangs holds up nobody for long.
+        """
         answers: dict[str, dict[str, list[Line]]] = {scope.rollout: {} for scope in scopes}
-        asked = [(scope, one) for scope in scopes for one in scope.indicators if one.kind is IndicatorKind.QUERY]
+        asking = [scope for scope in scopes if any(one.kind is IndicatorKind.QUERY for one in scope.indicators)]
+        turn = int(now // asking[0].interval_seconds) % len(asking) if asking else 0
+        asking = asking[turn:] + asking[:turn]
         with ThreadPoolExecutor(OWN_AT_ONCE) as threads:
-            waiting = [(*one, threads.submit(self._own, *one)) for one in asked[:1]]
-            wait([answer for _, _, answer in waiting])  # where the service says no to one, the others are not asked
-            waiting += [(*one, threads.submit(self._own, *one)) for one in asked[1:]]
-        for scope, indicator, answer in waiting:
-            try:
-                answers[scope.rollout][indicator.name] = answer.result()
-            except (_BrokenError, _MisshapenError) as error:
-                self._note([scope], f"indicators.{indicator.name}.query: {error}", permanent=True)
-            except _AgainError as error:
-                self._note([scope], str(error), after=error.after)
-            except _RefusedError as error:
-                self._note([scope], str(error), permanent=error.permanent)
+            under_way = [threads.submit(self._own_of, scope, answers[scope.rollout]) for scope in asking[:1]]
+            wait(under_way, OWN_FIRST_SECONDS)
+            under_way += [threads.submit(self._own_of, scope, answers[scope.rollout]) for scope in asking[1:]]
+        for one in under_way:
+            one.result()
         return answers
+
+    def _own_of(self, scope: Scope, answers: dict[str, list[Line]]) -> None:
+        """Fill in the answers to a scope's own queries; the first that fails ends it."""
+        for indicator in (one for one in scope.indicators if one.kind is IndicatorKind.QUERY):
+            name = f"indicators.{indicator.name}.query"
+            before = ", ".join(list(self._slow.values())[:3])
+            self._slow[scope.rollout] = f"{name} of {scope.rollout}"
+            try:
+                answers[indicator.name] = self._own(scope, indicator)
+            except (_BrokenError, _MisshapenError) as error:
+                return self._note([scope], f"{name}: {error}", permanent=True)
+            except _AgainError as error:
+                return self._note([scope], str(error), after=error.after)
+            except _SpentError as error:
+                return self._note([scope], f"{name}: not asked: {error}. Others took them: {before}")
+            except _RefusedError as error:
+                return self._note([scope], f"{name}: {error}", permanent=error.permanent)
+            del self._slow[scope.rollout]
+        return None
 
     def _own(self, scope: Scope, indicator: Indicator, parts: int = OWN_PARTS) -> list[Line]:
         """The answer to an own query; of a window whose answer would be cut, from two windows, or more."""
         try:
-            lines = self.ask(kql.own(scope, indicator), kql.span([scope]))
+            lines = self.ask(kql.own(scope, indicator), kql.span([scope]), kept=1)
         except _CutError:
             if parts == 1 or scope.until - scope.since < 2 * scope.interval_seconds:
                 raise

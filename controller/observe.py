@@ -9,6 +9,7 @@ import msgspec
 
 from analyzers.judge.counts import Rows
 from controller.world import World
+from rollouts import limits
 from rollouts.ask import Questions, questions
 from rollouts.errors import Conflict, Misconfigured, NotFound, PolicyError, Unavailable
 from rollouts.observation import (
@@ -55,6 +56,9 @@ def observe(
         except Exception as error:  # noqa: BLE001  # raised again where this rollout's turn comes
             return rollout.id, error
 
+    def late() -> bool:
+        return world.now() - now > limits.TELEMETRY_SECONDS
+
     def seen(rollout: Rollout, question: Questions) -> Observation:
         found = telemetry.get(rollout.id)
         return Observation(
@@ -65,8 +69,8 @@ def observe(
             standing=current[rollout.id],
             asked_at=now,
             stored=world.records.counts(rollout.service, rollout.id, len(rollout.pin.indicators)),
-            same_hours=_same_hours(world, rollout, question, now, answered=isinstance(found, Counted)),
-            quantiles=_quantiles(world, rollout, question),
+            same_hours=_same_hours(world, rollout, question, now, ask=isinstance(found, Counted) and not late()),
+            quantiles=None if late() else _quantiles(world, rollout, question),
             warmed=_warm_up(world, rollout) if question.warm_up else None,
         )
 
@@ -172,16 +176,16 @@ def _warm_up(world: World, rollout: Rollout) -> bool:
     )
 
 
-def _same_hours(world: World, rollout: Rollout, question: Questions, now: float, *, answered: bool) -> Rows | None:
+def _same_hours(world: World, rollout: Rollout, question: Questions, now: float, *, ask: bool) -> Rows | None:
     """The baseline of yesterday's same hours: asked once, then from the store; None = not to be had now.
 
-    A workspace that has just not `answered` is not asked: a tick must end before the host ends it.
+    Not to `ask` a workspace that has just not answered, nor late in a tick: it must end before the host ends it.
     """
     if question.same_hours is None:
         return None
     indicators = len(rollout.pin.indicators)
     stored = world.records.same_hours(rollout.service, rollout.id, indicators)
-    if stored is not None or not answered:
+    if stored is not None or not ask:
         return stored
     found = world.telemetry.counts(rollout.pin.workspace, [question.same_hours], now).get(rollout.id)
     if not isinstance(found, Counted):

@@ -10,7 +10,9 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from analyzers.app_insights import READ_SECONDS
 from controller import api
+from rollouts import limits
 from tests.repository.tree import DEPLOYED, OURS, ROOT, files, imports, sources, text
 
 PROJECT = tomllib.loads(text("pyproject.toml"))
@@ -127,6 +129,14 @@ def test_a_failing_tick_ends_in_the_poison_queue_within_a_minute() -> None:
     hours, minutes, seconds = map(int, queues["visibilityTimeout"].split(":"))
     assert 0 < (hours * 3600 + minutes * 60 + seconds) * (queues["maxDequeueCount"] - 1) < 60
     assert queues["messageEncoding"] == "base64"
+
+
+def test_a_tick_whose_workspace_hangs_has_two_minutes_left_to_act() -> None:
+    """The last look begins at TELEMETRY_SECONDS; then come the weights, which no telemetry may keep from being set."""
+    hours, minutes, seconds = map(int, json.loads(text("host.json"))["functionTimeout"].split(":"))
+    looks = limits.TELEMETRY_SECONDS + limits.LOOK_SECONDS
+    assert hours * 3600 + minutes * 60 + seconds >= looks + 120
+    assert limits.LOOK_SECONDS >= 2 * READ_SECONDS, "own queries have time, and the common one"
 
 
 def test_the_example_of_local_settings_names_every_setting() -> None:

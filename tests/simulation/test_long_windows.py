@@ -40,3 +40,30 @@ def test_a_workspace_that_does_not_answer_is_asked_once_a_tick(begun):
     rollout = simulation.rollout
     indicators = len(rollout.pin.indicators)
     assert simulation.world.records.same_hours("checkout", rollout.id, indicators) is not None, "asked once it answers"
+
+
+def test_late_in_a_tick_nothing_more_is_asked_of_the_telemetry(begun, monkeypatch):
+    """Something took its time: what can wait for the next tick waits, so that the host does not end this one."""
+
+    def late(*, always):
+        monkeypatch.setattr(limits, "TELEMETRY_SECONDS", 0 if always else 90)
+
+    def same_hours():
+        rollout = simulation.rollout
+        return simulation.world.records.same_hours("checkout", rollout.id, len(rollout.pin.indicators))
+
+    simulation = begun()
+    late(always=True)
+    simulation.run(5)
+    assert (simulation.rollout.phase, simulation.rollout.thresholds_ms) == (Phase.GATE, {})
+    late(always=False)
+    simulation.run(1)
+    assert "p95" in simulation.rollout.thresholds_ms, "asked when there is time again"
+    late(always=True)
+    simulation.run(LONG, lambda: simulation.rollout.phase is Phase.STEP)
+    simulation.run(3)
+    assert simulation.rollout.verdict is not None, "the counts are asked first, and judged"
+    assert same_hours() is None
+    late(always=False)
+    simulation.run(1)
+    assert same_hours() is not None

@@ -1,6 +1,7 @@
 """An indicator may be the team's own KQL: its bad rows are merged, its faults are its rollout's alone."""
 
 import asyncio
+import time
 
 import pytest
 from msgspec.structs import replace
@@ -109,10 +110,72 @@ def test_own_queries_are_asked_beside_each_other(world, monkeypatch):
     monkeypatch.setattr(world.logs, "_faulty", together)
     source = app_insights.AppInsights(world.url, lambda: world.credential, read_seconds=10)
     declined(world, "shop-green", 2)
-    twice = (world.own(DECLINED), replace(world.own(DECLINED), name="refused"))
     world.source = source
-    found = world.look(*(world.scope(rollout=f"r{n}", indicators=twice) for n in range(3)))
-    assert [[row.bad for row in one.rows.list()] for one in found.values()] == [[(2, 2)]] * 3
+    found = world.look(*(world.scope(rollout=f"r{n}", indicators=(world.own(DECLINED),)) for n in range(6)))
+    assert [[row.bad for row in one.rows.list()] for one in found.values()] == [[(2,)]] * 6
+
+
+HANGS = f"{DECLINED}// hangs"
+
+
+def hang(world, monkeypatch):
+    """Own queries that say so do not answer; returns every own query that is asked, in order."""
+    others, asked = world.logs._faulty, []
+
+    async def slow(text, *asked_with):
+        if "_roles" in text:
+            asked.append(text)
+            if "hangs" in text:
+                await asyncio.sleep(5)
+        return await others(text, *asked_with)
+
+    monkeypatch.setattr(world.logs, "_faulty", slow)
+    monkeypatch.setattr(app_insights, "OWN_FIRST_SECONDS", 0.1)
+    return asked
+
+
+def test_own_queries_that_hang_leave_a_look_its_time_for_the_common_one(world, monkeypatch):
+    """Fifty of them, thirty seconds each, took longer than anything else in a tick; now they have what is left over."""
+    asked = hang(world, monkeypatch)
+    world.source = app_insights.AppInsights(world.url, lambda: world.credential, read_seconds=1.0, look_seconds=2.2)
+    slow = [world.scope(rollout=f"slow{n}", indicators=(world.own(HANGS),)) for n in range(50)]
+    began = time.monotonic()
+    found = world.look(*slow, world.scope(rollout="plain"))
+    assert time.monotonic() - began < 4.5
+    assert isinstance(found["plain"], Counted)
+    told = [found[one.rollout] for one in slow]
+    assert {(type(one), one.permanent) for one in told} == {(Failed, False)}
+    name = "indicators.declined.query: "
+    unanswered = [one.detail for one in told if f"{name}workspace a-workspace: no answer in" in one.detail]
+    not_asked = [one.detail for one in told if f"{name}not asked: the seconds of this look" in one.detail]
+    assert len(unanswered) == len(asked) >= app_insights.OWN_AT_ONCE
+    assert len(unanswered) + len(not_asked) == 50
+    assert all("Others took them: indicators.declined.query of slow" in one for one in not_asked)
+
+
+def test_a_service_whose_own_queries_hang_keeps_no_other_from_being_counted(world, monkeypatch):
+    asked = hang(world, monkeypatch)
+    world.source = app_insights.AppInsights(world.url, lambda: world.credential, read_seconds=3.0, look_seconds=6.1)
+    several = tuple(replace(world.own(HANGS), name=f"own{n}") for n in range(20))
+    slow = world.scope(rollout="slow", indicators=several)
+    sound = [world.scope(rollout=f"sound{n}", indicators=(world.own(DECLINED),)) for n in range(5)]
+    found = world.look(slow, *sound, now=world.start + 3600 + 240)
+    assert "hangs" in asked[0], "it leads at this interval"
+    assert [name for name, one in found.items() if isinstance(one, Failed)] == ["slow"]
+    assert sum("hangs" in text for text in asked) == 1, "its rollout is blind already, no other answer would help"
+
+
+def test_another_service_leads_at_each_interval(world, monkeypatch):
+    """So that where there is no time for all, everybody has a turn."""
+    asked = hang(world, monkeypatch)
+    named = [replace(world.own(f"{DECLINED}// number {n}"), name="own") for n in range(3)]
+    scopes = [world.scope(rollout=f"r{n}", indicators=(one,)) for n, one in enumerate(named)]
+    first = []
+    for minute in range(4):
+        asked.clear()
+        world.look(*scopes, now=world.start + 3600 + 60 * minute)
+        first.append(int(asked[0].partition("// number ")[2][0]))
+    assert first == [first[0], (first[0] + 1) % 3, (first[0] + 2) % 3, first[0]]
 
 
 def test_an_own_answer_that_would_be_cut_is_asked_in_parts_and_wholly_counted(world, monkeypatch):
