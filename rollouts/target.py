@@ -2,7 +2,7 @@
 
 from analyzers.judge.verdict import VerdictKind
 from rollouts.observation import Failed, MarkerReading, Mode, PoolReading, Standing
-from rollouts.rollout import HoldReason, Phase, Rollout
+from rollouts.rollout import HoldReason, Rollout
 
 
 def in_place(rollout: Rollout, pool: PoolReading | Failed, marker: MarkerReading | Failed) -> bool:
@@ -24,7 +24,7 @@ def wants_write(
     by harm, where the way to the baseline is open from wherever the weights are. A raise that is still unwritten
     when harm is found stays unwritten, even where a person is asked before the rollback.
     """
-    if standing.mode is not Mode.ACT or standing.off or rollout.phase is Phase.CLOSED:
+    if standing.mode is not Mode.ACT or standing.off:
         return False
     harmful = rollout.verdict is not None and rollout.verdict.kind is VerdictKind.HARMFUL
     last = pool if isinstance(pool, PoolReading) else rollout.pool_seen

@@ -111,6 +111,9 @@ def test_problems_know_their_line() -> None:
     at = next(n for n, line in enumerate(lines, 1) if line.strip() == "checkout:")
     without = "\n".join(line for line in lines if not line.strip().startswith("pool:"))
     assert refused(without)[0].startswith(f"services.checkout.pool (line {at}): got nothing: add pool")
+    split = refused(EXAMPLE.replace("steps: [10, 50, 100]", "steps:\n      - 10\n      - 500\n      - 100"))[0]
+    at = next(n for n, line in enumerate(lines, 1) if line.strip().startswith("steps:"))
+    assert split.startswith(f"services.checkout.steps[1] (line {at + 2}): got 500: ")
 
 
 def test_a_key_twice_is_told_with_both_lines() -> None:

@@ -1,11 +1,13 @@
 """A hold's time: counted once, told at the rhythm of its row."""
 
+from msgspec.structs import replace
+
 from rollouts.draft import Draft
 from rollouts.holds import HOLDS
 from rollouts.notice import NoticeKind
 from rollouts.observation import MarkerReading, Mode, Observation, PoolReading, Slot, Standing, Weights
-from rollouts.rollout import HoldReason, Phase, Rollout
-from rollouts.rule import Ruling
+from rollouts.rollout import Hold, HoldReason, Phase, Rollout
+from rollouts.rule import Ruling, unheld_from
 from tests.storing.examples import START, rollout
 
 STEP: Rollout = rollout(phase=Phase.STEP, share=10, clock_from=START)
@@ -63,3 +65,17 @@ def test_a_hold_that_nobody_heard_of_ends_without_a_word() -> None:
     loud = after(after(STEP, held(HoldReason.SHARED), START).rollout, GOES_ON, START + 600)
     [notice] = loud.notices
     assert (notice.kind, notice.text.endswith("goes on, it was held for 10 min (shared)")) == (NoticeKind.RESUMED, True)
+
+
+def test_a_clock_that_began_under_a_hold_is_not_moved_into_the_future() -> None:
+    of = replace(STEP, hold=Hold(reason=HoldReason.SHARED, since=START - 300, detail="it is so"))
+    assert unheld_from(of, START + 100) == START + 100
+
+
+def test_a_decision_is_named_after_the_first_thing_that_it_tells() -> None:
+    draft = after(STEP, GOES_ON, START)
+    draft.tell(NoticeKind.ALARM, "the way back is gone")
+    draft.apply(held(HoldReason.SHARED))
+    decision = draft.decision(settled=False)
+    assert [one.kind for one in decision.notices] == [NoticeKind.ALARM, NoticeKind.HELD]
+    assert decision.kind is NoticeKind.ALARM

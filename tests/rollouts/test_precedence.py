@@ -15,7 +15,7 @@ from rollouts.rollout import Hold, HoldReason, Pause, Phase, Rollout
 from rollouts.rule import Ruling, rule
 from rollouts.states import Event
 from rollouts.target import wants_write
-from tests.storing.examples import START, pin, rollout
+from tests.storing.examples import START, pin, rollout, verdict
 
 BEGAN = int(START) + 600
 LATER = BEGAN + 100_000.0  # long after bake, deadline and watch
@@ -183,6 +183,12 @@ def test_unrefuted_asks_for_requests_of_the_canary() -> None:
     assert ruled(unrefuted, UNDECIDED, now=BEGAN + pin().bake_seconds).event is None
     few = replace(unrefuted, pin=replace(unrefuted.pin, min_requests=0))
     assert ruled(few, UNDECIDED, now=BEGAN + pin().bake_seconds).event is Event.RAISED
+    [one] = verdict().indicators
+    quiet = replace(one, canary=replace(one.canary, requests=0), baseline=replace(one.baseline, requests=9000))
+    for requests, event in ((99, None), (100, Event.RAISED)):
+        counted = replace(quiet, canary=replace(one.canary, requests=requests))
+        told = replace(verdict(), kind=UNDECIDED, indicators=(quiet, counted))  # one indicator counts the fewer
+        assert rule(unrefuted, seen(unrefuted), told, BEGAN + pin().bake_seconds).event is event
 
 
 @pytest.mark.parametrize("kind", [VerdictKind.UNOBSERVED, VerdictKind.BASELINE_WORSE])
@@ -198,7 +204,7 @@ def test_the_gate_opens_when_everything_is_there_and_not_before() -> None:
     assert ruled(replace(gate, settled_until=None), now=at_once).event is None, "the history is not read yet"
     warming = replace(gate, warmed=False, pin=replace(gate.pin, gate=replace(gate.pin.gate, warm_up_path="/warm")))
     assert ruled(warming, now=at_once).event is None
-    assert ruled(gate, now=at_once, pool=pool(20)).event is None, "another hand gave it traffic"
+    assert ruled(gate, now=at_once, pool=pool(20)).hold is HoldReason.DRIFT, "another hand gave it traffic"
     assert ruled(gate, now=at_once, standing=Standing(mode=Mode.ACT, storm="many")).hold is HoldReason.STORM
     assert ruled(gate, now=at_once, standing=Standing(mode=Mode.ACT, off=True)).hold is HoldReason.OFF
     late = gate.started_at + gate.pin.gate.deadline_seconds

@@ -14,6 +14,7 @@ from rollouts.observation import (
     Mode,
     Observation,
     PoolReading,
+    Probe,
     Quantiles,
     Slot,
     Standing,
@@ -36,6 +37,10 @@ def looked(of: Rollout, now: float, **changes: Any) -> Observation:
         "asked_at": now,
     }
     return Observation(**(given | changes))
+
+
+def probe(version: str | None) -> Probe:
+    return Probe(healthy=True, version=version, detail="200")
 
 
 def moved(of: Rollout, share: int, now: float) -> Rollout:
@@ -87,6 +92,10 @@ def test_yesterday_is_asked_once_there_is_something_to_compare_with_it() -> None
     asked = questions(step, START).same_hours
     assert asked is not None
     assert (asked.since, asked.thresholds_ms) == (START - 86_400, {"p95": 800.0})
+    assert asked.until - asked.since == 2 * 7200 + 1800, "the hours that it may take"
+    fine = questions(replace(step, pin=replace(step.pin, interval_seconds=1)), START).same_hours
+    assert fine is not None
+    assert fine.until - fine.since == limits.SETTLE_INTERVALS, "no more rows than are kept in one transaction"
 
 
 def test_the_judge_gets_yesterday_the_settled_and_the_new() -> None:
@@ -98,3 +107,37 @@ def test_the_judge_gets_yesterday_the_settled_and_the_new() -> None:
     given = counts(step, seen, now)
     assert given.same_hours == yesterday
     assert len(given.rows) == len(settled) + len(tail)
+
+
+def test_the_gate_counts_only_the_announced_version() -> None:
+    """No version is not the right one; what breaks the row begins it again."""
+    right, old = probe("1.4.2"), probe("1.4.1")
+    for wrong in (probe("1.4.3"), probe(None), replace(right, healthy=False)):
+        gate = rollout()
+        counted = []
+        for canary in (right, right, wrong, right):
+            gate = witness(gate, looked(gate, START, probes={Slot.GREEN: canary, Slot.BLUE: old}), START)
+            counted.append(gate.gate_successes)
+        assert counted == [1, 2, 0, 1]
+        assert gate.arrived
+        assert gate.baseline_version == "1.4.1"
+    nothing = witness(rollout(), looked(rollout(), START, probes={Slot.GREEN: probe(None), Slot.BLUE: old}), START)
+    assert not nothing.arrived
+
+
+def test_the_way_back_is_the_version_that_was_there_first() -> None:
+    """Else the one that takes its place would be taken for it."""
+    of = rollout()
+    for version in (None, "1.4.1", "1.4.9"):
+        of = witness(of, looked(of, START, probes={Slot.GREEN: probe("1.4.2"), Slot.BLUE: probe(version)}), START)
+    assert of.baseline_version == "1.4.1"
+
+
+def test_failed_probes_count_in_a_row_and_the_canarys_only_beside_a_baseline_that_answers() -> None:
+    dead = Probe(healthy=False, version=None, detail="503")
+    of, counted = rollout(phase=Phase.STEP, share=10), []
+    for canary, baseline in ((dead, True), (dead, False), (dead, True), (probe("1.4.2"), False), (dead, True)):
+        probes = {Slot.GREEN: canary, Slot.BLUE: probe("1.4.1") if baseline else dead}
+        of = witness(of, looked(of, START, probes=probes), START)
+        counted.append((of.canary_failures, of.baseline_failures))
+    assert counted == [(1, 0), (1, 1), (2, 0), (0, 1), (1, 0)]

@@ -39,6 +39,14 @@ def test_a_shift_is_said_and_carried_out_by_the_tick_that_it_wakes(begun):
     assert (status, "so already decided" in answer["sentence"]) == (200, True)
 
 
+def test_a_pause_is_shown_with_its_reason(begun):
+    simulation = begun()
+    _, answer, _ = post(simulation, "pause", minutes=5)
+    assert answer["rollout"]["paused"] == "numbers"
+    _, answer, _ = post(simulation, "resume")
+    assert answer["rollout"]["paused"] is None
+
+
 @pytest.mark.parametrize("bad", [{"share": "30"}, {"share": 30.5}, {"share": 30, "slot": "teal"}, {"share": [30]}])
 def test_what_is_no_share_and_no_slot_is_bad_input(begun, bad):
     simulation = begun()

@@ -11,6 +11,7 @@ from rollouts.observation import Slot
 from rollouts.rollout import Phase
 from storing import keys
 from storing.contract import ANY, Put
+from tests.storing.examples import decision, next_of, pin, rollout
 
 
 @pytest.fixture
@@ -37,6 +38,24 @@ def test_off_for_one_service_stops_the_writes_of_no_other(pair):
     basket, checkout = (pair.world.records.newest(one).value for one in ("basket", "checkout"))
     assert checkout.shares == (10,)
     assert (basket.shares, basket.hold.reason) == ((), "off")
+
+
+def test_many_services_that_turn_harmful_at_once_stop_every_raise_and_no_rollback(pair):
+    """Three of one workspace within ten minutes: rather the world than the versions."""
+    workspace = pair.world.policy().services["checkout"].pin.workspace
+    pair.apps[Slot.GREEN].behaviour = Behaviour()
+    pair.run(40, lambda: pair.world.records.newest("checkout").value.shares == (10,))
+    for service in ("a", "b", "c"):
+        stored = pair.world.records.create(decision(rollout(service, pair.now, pin=pin(workspace=workspace))))
+        pair.world.records.save(stored, next_of(stored.value, harmful_at=pair.now))
+        pair.world.records.deactivate(service)
+    pair.run(40)
+    raising = pair.world.records.newest("checkout").value
+    assert (raising.shares, raising.hold.reason) == ((10,), "storm"), raising.reason
+    assert "3 services" in raising.reason
+    pair.apps[Slot.GREEN].healthy = False
+    pair.run(10)
+    assert pair.world.records.newest("checkout").value.shares == (10, 0)
 
 
 def spoil(simulation: Simulation, part: str) -> None:

@@ -9,7 +9,7 @@ from controller import api, requests, views
 from controller.wiring import Wiring
 from lab.simulation import Behaviour, Simulation
 from rollouts.command import Command, CommandKind
-from rollouts.errors import PolicyError
+from rollouts.errors import CanaryError, Misconfigured, PolicyError
 from rollouts.observation import Mode, Slot, Weights
 from rollouts.policy import Policy, standing_in
 from rollouts.rollout import Outcome, Phase
@@ -42,11 +42,15 @@ def test_a_service_that_leaves_the_file_still_tells_its_channels_how_it_ended(be
     assert simulation.kinds()[-1] == "rolled_back"
 
 
-def spoil(simulation: Simulation) -> None:
+UNREADABLE = PolicyError(["services.checkout.stpes (line 9): got a key that nobody knows: write steps"])
+ABSENT = Misconfigured("the policy file canary.yaml cannot be read (No such file or directory)")
+
+
+def spoil(simulation: Simulation, why: CanaryError = UNREADABLE) -> None:
     """Neither the pushed policy nor the packaged one can be read any more."""
 
     def broken() -> Policy:
-        raise PolicyError(["services.checkout.stpes (line 9): got a key that nobody knows: write steps"])
+        raise why
 
     simulation.world = msgspec.structs.replace(simulation.world, policy=broken)
 
@@ -66,10 +70,11 @@ def test_a_policy_that_cannot_be_read_keeps_no_harmful_version_in_service(begun)
     assert simulation.kinds()[-1] == "rolled_back"
 
 
-def test_a_policy_that_cannot_be_read_does_not_stop_an_abort(begun):
+@pytest.mark.parametrize("why", [UNREADABLE, ABSENT], ids=["unreadable", "absent"])
+def test_a_policy_that_cannot_be_read_does_not_stop_an_abort(begun, why):
     simulation = begun()
     simulation.run(60, lambda: simulation.rollout.phase is Phase.STEP and simulation.rollout.share == 10)
-    spoil(simulation)
+    spoil(simulation, why)
     requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
     simulation.run(5, simulation.closed)
     assert simulation.rollout.outcome is Outcome.ABORTED

@@ -679,6 +679,14 @@ def test_target_leases_the_idle_slot_and_is_refused_during_a_rollout(begun, tmp_
     assert simulation.marker.live is Slot.BLUE
 
 
+def test_target_gives_no_slot_that_has_any_traffic(begun):
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    simulation.pool.set(Weights.of(Slot.BLUE, 1))
+    with pytest.raises(requests.Refused, match="blue should be idle, but the pool green-blue-pool gives it 1 %"):
+        requests.target(simulation.world, "checkout", requests.Who(actor="run 7"))
+
+
 def test_a_lease_is_given_back_by_its_owner(begun):
     simulation = begun()
     ends(simulation, Outcome.PROMOTED)
