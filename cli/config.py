@@ -22,13 +22,19 @@ def push(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check a policy file here, then put it in force. Rollouts that run keep what they started with."""
+    """Check a policy file here, then put it in force. Rollouts that run keep what they started with.
+
+    Told, not refused: a service whose gateway, workspace or apps are others than in the policy pushed before, and one
+    whose pool or marker the function app cannot read.
+    """
     text, policy = read_policy(file)
     answer, screen = Remote(url).put_text("config", text=text, actor=actor, reason=reason), Screen(as_json=as_json)
     if as_json:
         screen.result(answer)
         return
     screen.line(f"version {answer.get('version')} is in force: {', '.join(policy.services)}", style="green")
+    for warning in answer.get("warnings") or []:
+        screen.aside(str(warning), style="yellow")
 
 
 @config.command("show")

@@ -188,7 +188,7 @@ def push_config(world: World, request: Request) -> Answer:
     except UnicodeDecodeError as error:
         raise PolicyError([f"the file: byte {error.start} is not UTF-8: save it as UTF-8"]) from error
     asked = Asked(actor=request.query.get("actor", "unknown"), reason=request.query.get("reason", ""))
-    return ok({"version": requests.push_config(world, text, _who(request, asked))})
+    return ok(requests.push_config(world, text, _who(request, asked)))
 
 
 def target(world: World, request: Request) -> Answer:

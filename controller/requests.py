@@ -14,6 +14,8 @@ from rollouts import limits
 from rollouts.command import Command, CommandKind, command, shift_after
 from rollouts.errors import CanaryError, Conflict, Misconfigured, NotFound, PolicyError, Refused, Unavailable
 from rollouts.observation import Failed, Mode, Observation, Slot
+from rollouts.places import moved
+from rollouts.policy import Policy, ServicePolicy
 from rollouts.returning import begin_return, return_to_baseline
 from rollouts.rollout import Announcement, Outcome, Rollout
 from rollouts.states import Event, possible
@@ -38,6 +40,13 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     expires_at: float
     lease: str
+
+
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy that is in force now, and what of it a person should look at."""
+
+    version: int
+    warnings: list[str]
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,12 +208,39 @@ def switch(world: World, service: str | None, who: Who, *, off: bool) -> None:
     world.records.set_switch(service, off=off, actor=who.actor, reason=who.reason, at=world.now())
 
 
-def push_config(world: World, text: str, who: Who) -> int:
-    """Put a policy in force, if it is good; PolicyError holds every problem, and the last good one stays."""
+def push_config(world: World, text: str, who: Who) -> Pushed:
+    """Put a policy in force, if it is good; PolicyError holds every problem, and the last good one stays.
+
+    Another place than before, or one that cannot be seen, is told and not refused: its roles may come after it.
+    """
     try:
-        load(text)
+        policy = load(text)
     except PolicyError as error:
         world.records.refused_policy(text, error.problems, who.actor, world.now())
         world.records.record_incident("bad_policy", f"pushed by {who.actor}: {error}", world.now())
         raise
-    return world.records.push_policy(text, who.actor, world.now())
+    before = _pushed_before(world)
+    version = world.records.push_policy(text, who.actor, world.now())
+    changed = moved(before, policy) if before else {}
+    there = [one for name, one in policy.services.items() if changed.get(name, True)]
+    unseen = world.each(lambda one: _out_of_sight(world, one), there)
+    other = [line for lines in changed.values() for line in lines]
+    return Pushed(version=version, warnings=[*other, *filter(None, unseen)])
+
+
+def _pushed_before(world: World) -> Policy | None:
+    """The policy that was pushed last; None = there is none, or this version cannot read it."""
+    pushed = world.records.policy()
+    try:
+        return load(pushed.yaml) if pushed else None
+    except PolicyError:
+        return None
+
+
+def _out_of_sight(world: World, service: ServicePolicy) -> str:
+    """Why a service's traffic cannot be looked at with the function app's rights; "" = it can."""
+    pin = service.pin
+    for key, found in (("pool", read_pool(world, pin)), ("marker", read_marker(world, pin))):
+        if isinstance(found, Failed):
+            return f"services.{service.name}.{key} cannot be read by the function app: {found.detail}"
+    return ""

@@ -168,13 +168,25 @@ def test_a_policy_goes_there_and_comes_back(function_app: FunctionApp, command: 
     changed = function_app.policy.read_text(encoding="utf-8") + "    bake: 20s # longer\n"
     file = tmp_path / "canary.yaml"
     file.write_text(changed, encoding="utf-8")
-    assert "version 1 is in force" in command("config", "push", str(file), "--reason", "try").stdout
+    pushed = command("config", "push", str(file), "--reason", "try")
+    assert "version 1 is in force" in pushed.stdout
+    assert pushed.stderr == "", "everything is where it was, and can be seen"
     back = command("config", "show")
     assert back.stdout == changed
     assert "version 1, pushed by ada" in back.stderr
     file.write_text(changed.replace("20s", "3d"), encoding="utf-8")
     assert command("config", "push", str(file)).exit_code == 2
     assert command("config", "show").stdout == changed
+    elsewhere = APIM.replace("service/gateway", "service/staging")
+    file.write_text(changed.replace(APIM, elsewhere), encoding="utf-8")
+    result = command("config", "push", str(file))
+    assert result.exit_code == 0, "its roles may come after it"
+    told = " ".join(result.stderr.split())
+    assert f"services.checkout.api_management is {elsewhere}; until now it was {APIM}" in told
+    assert "services.checkout.pool cannot be read by the function app: " in told
+    assert "'staging'" in told
+    file.write_text(changed, encoding="utf-8")
+    assert command("config", "push", str(file)).exit_code == 0
 
 
 def test_what_is_not_there_is_said(command: Canary, monkeypatch: pytest.MonkeyPatch) -> None:

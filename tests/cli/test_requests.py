@@ -292,6 +292,10 @@ def test_config_push_sends_the_file_as_it_is(api: Api, canary: Canary) -> None:
     assert (method, path) == ("PUT", "/api/config?actor=ada&reason=wider+p95")
     assert body == (ROOT / "canary.yaml").read_text(encoding="utf-8")
     assert "version 7 is in force: checkout" in result.stdout
+    assert result.stderr == ""
+    api.answers("PUT", "/api/config", {"version": 8, "warnings": ["services.checkout.pool is a; until now it was b"]})
+    result = canary("config", "push", str(ROOT / "canary.yaml"))
+    assert (result.exit_code, result.stderr) == (0, "services.checkout.pool is a; until now it was b\n")
 
 
 def test_config_show_prints_the_yaml_alone(api: Api, canary: Canary) -> None:

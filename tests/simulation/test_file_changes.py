@@ -42,6 +42,24 @@ def test_a_service_that_leaves_the_file_still_tells_its_channels_how_it_ended(be
     assert simulation.kinds()[-1] == "rolled_back"
 
 
+def test_a_push_looks_at_what_is_new_in_it_with_the_rights_of_the_function_app(begun, policy):
+    """At what was there already it does not look: tuning works while API Management does not answer."""
+    simulation = begun()
+    simulation.pool.unreadable_until = simulation.now + 1000
+
+    def pushed(text):
+        return requests.push_config(simulation.world, text, requests.Who(actor="ada"))
+
+    first = pushed(policy)
+    told = "services.checkout.pool cannot be read by the function app: the pool does not answer"
+    assert (first.version, first.warnings) == (1, [told])
+    tuned = pushed(policy.replace("bake: 3s", "bake: 4s"))
+    assert (tuned.version, tuned.warnings) == (2, [])
+    elsewhere = pushed(policy.replace("pool: green-blue-pool", "pool: another-pool"))
+    assert elsewhere.warnings == ["services.checkout.pool is another-pool; until now it was green-blue-pool", told]
+    assert simulation.world.records.policy().version == 3, "told, not refused: its roles may come after it"
+
+
 UNREADABLE = PolicyError(["services.checkout.stpes (line 9): got a key that nobody knows: write steps"])
 ABSENT = Misconfigured("the policy file canary.yaml cannot be read (No such file or directory)")
 
