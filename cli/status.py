@@ -113,6 +113,10 @@ def _services(screen: Screen, services: list[Answer]) -> None:
     for one in services:
         if why := one.get("live_unknown"):
             screen.line(f"{one.get('service')}: which slot is live is unknown: {why}", style="yellow")
+        for order, what in (("off_set", "off"), ("mode_set", f"mode {one.get('mode')}")):
+            if by := one.get(order):
+                reason = f": {by['reason']}" if by.get("reason") else ""
+                screen.line(f"{one.get('service')}: {what} since {moment(by.get('at'))} by {by.get('actor')}{reason}")
 
 
 def _incidents(screen: Screen, incidents: list[Answer]) -> None:

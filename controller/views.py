@@ -13,6 +13,7 @@ from rollouts.decision import Decision
 from rollouts.observation import MarkerReading, Mode
 from rollouts.policy import ServicePolicy
 from rollouts.rollout import Announcement, Rollout
+from storing.entries import ModeSet, Switch
 
 
 def summary(rollout: Rollout) -> dict[str, Any]:
@@ -120,17 +121,25 @@ def service(world: World, name: str) -> dict[str, Any]:
     running = newest.value if newest is not None and not newest.value.closed else None
     marker = read_marker(world, policy.pin)
     chosen = world.records.modes().get(name)
+    off = next((one for of in (name, None) if (one := world.records.switch(of)) is not None and one.off), None)
     shown = summary(running) if running else {}
     return {
         "service": name,
         "mode": chosen.mode if chosen else _mode(policy, running),
-        "off": bool({"", name} & world.records.off_switches()),
+        "mode_set": _by(chosen),
+        "off": off is not None,
+        "off_set": _by(off),
         "live": marker.live if isinstance(marker, MarkerReading) else None,
         "live_unknown": None if isinstance(marker, MarkerReading) else marker.detail,
         "rollout": running.id if running else None,
         **{key: shown.get(key) for key in ("version", "phase", "share", "read_back", "hold", "paused", "sentence")},
         "lease": _lease(world, name),
     }
+
+
+def _by(order: Switch | ModeSet | None) -> dict[str, Any] | None:
+    """Who ordered it, why and when; None = nobody did."""
+    return None if order is None else {"actor": order.actor, "reason": order.reason, "at": order.at}
 
 
 def _lease(world: World, service: str) -> dict[str, Any] | None:

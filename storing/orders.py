@@ -66,14 +66,10 @@ class Orders(Shelf):
         found = [one.value for one in self._read_all(keys.SWITCHES, keys.OFF, Switch)]
         return frozenset(switch.service or "" for switch in found if switch.off)
 
-    def set_mode(self, service: str, mode: Mode | None, *, actor: str, reason: str, at: float) -> None:
-        """Set a mode that goes before the policy's; None = the policy's again."""
-        key = keys.mode(service)
-        if mode is None:
-            self.store.commit(keys.SWITCHES, [Delete(key, ANY)])
-        else:
-            set_by = ModeSet(service=service, mode=mode, actor=actor, reason=reason, at=at)
-            self.store.commit(keys.SWITCHES, [Put(key, encode(set_by), ANY)])
+    def set_mode(self, service: str, mode: Mode, *, actor: str, reason: str, at: float) -> None:
+        """Set a mode that goes before the policy's."""
+        set_by = ModeSet(service=service, mode=mode, actor=actor, reason=reason, at=at)
+        self.store.commit(keys.SWITCHES, [Put(keys.mode(service), encode(set_by), ANY)])
 
     def modes(self) -> dict[str, ModeSet]:
         """Modes that people set, by service; the others have the policy's. One read."""

@@ -134,6 +134,22 @@ def test_a_command_is_one_request(
     assert json.loads(canary(*line, "--json").stdout) == answer
 
 
+def test_status_tells_who_switched_a_service_off_and_who_set_its_mode(api: Api, canary: Canary) -> None:
+    """And why, and when: at night the person to ask is not the one who reads."""
+    ordered = {
+        "off": True,
+        "off_set": {"actor": "ada", "reason": "certificates", "at": 1_700_000_000},
+        "mode_set": {"actor": "bob (claimed)", "reason": "", "at": 1_700_000_060},
+    }
+    api.answers("GET", "/api/services", {"services": [SERVICE | ordered]})
+    api.answers("GET", "/api/incidents", {"incidents": []})
+    lines = canary("status").stdout.splitlines()
+    assert lines[-2:] == [
+        "checkout: off since 2023-11-14 22:13:20Z by ada: certificates",
+        "checkout: mode act since 2023-11-14 22:14:20Z by bob (claimed)",
+    ]
+
+
 def test_target_prints_the_slot_alone_for_a_pipeline(api: Api, canary: Canary) -> None:
     """SLOT=$(canary target checkout) works; the sentence goes to standard error."""
     api.answers("POST", "/api/services/checkout/target", {"slot": "green", "url": "https://g", "expires_at": 1})

@@ -66,14 +66,14 @@ def test_off_is_for_a_service_or_for_everything(records: Records) -> None:
     assert records.switch("other") is None
 
 
-def test_a_mode_set_by_a_person_is_kept_until_it_is_taken_back(records: Records) -> None:
+def test_a_mode_set_by_a_person_is_kept_until_another_is_set(records: Records) -> None:
     assert records.modes() == {}
     records.set_mode("checkout", Mode.ADVISE, actor="ada", reason="try", at=START)
     records.set_mode("a/b", Mode.OBSERVE, actor="ada", reason="try", at=START)
     assert {name: one.mode for name, one in records.modes().items()} == {"checkout": Mode.ADVISE, "a/b": Mode.OBSERVE}
-    records.set_mode("checkout", None, actor="ada", reason="good", at=START)
-    records.set_mode("never", None, actor="ada", reason="", at=START)
-    assert list(records.modes()) == ["a/b"]
+    records.set_mode("checkout", Mode.ACT, actor="bob", reason="good", at=START + 60)
+    kept = records.modes()["checkout"]
+    assert (kept.mode, kept.actor, kept.reason, kept.at) == (Mode.ACT, "bob", "good", START + 60)
 
 
 def test_incidents_are_the_newest_first_and_capped(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
