@@ -258,6 +258,14 @@ def test_a_pause_keeps_the_watch_open_until_it_ends() -> None:
     assert ruled(paused, now=LATER).event is Event.WATCHED
 
 
+def test_a_gate_that_ends_because_nothing_could_be_read_says_what() -> None:
+    gate = at(Phase.GATE, 0, warmed=True)
+    late = gate.started_at + gate.pin.gate.deadline_seconds + 1
+    ruling = ruled(gate, now=late, pool=Failed(what="pool", detail="403: assign the role"))
+    assert ruling.event is Event.GATE_EXPIRED
+    assert ruling.why.endswith("403: assign the role")
+
+
 def test_a_gate_that_waits_for_the_history_says_what_could_not_be_read() -> None:
     gate = at(Phase.GATE, 0, warmed=True, settled_until=None)
     for unread in (

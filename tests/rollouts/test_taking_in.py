@@ -20,6 +20,7 @@ from rollouts.observation import (
     Standing,
     Weights,
 )
+from rollouts.policy import Gate
 from rollouts.rollout import Phase, Rollout
 from rollouts.witness import counts, read_pool, witness
 from tests.storing.examples import FAILURES, START, pin, rollout, rows
@@ -141,3 +142,11 @@ def test_failed_probes_count_in_a_row_and_the_canarys_only_beside_a_baseline_tha
         of = witness(of, looked(of, START, probes=probes), START)
         counted.append((of.canary_failures, of.baseline_failures))
     assert counted == [(1, 0), (1, 1), (2, 0), (0, 1), (1, 0)]
+
+
+def test_what_is_no_work_of_the_service_is_never_judged() -> None:
+    """The probes and the warm-up requests are ours, and the policy's routes are its own word."""
+    gate = Gate(path="/api/health", warm_up_path="/api/warm")
+    asked = questions(rollout(pin=pin(gate=gate, excluded_routes=("/internal", "/api/health"))), START).counts
+    assert asked is not None
+    assert asked.excluded_routes == ("/api/health", "/api/warm", "/internal")
