@@ -4,7 +4,6 @@ Several pytest workers share one process: who comes first starts it, who leaves 
 """
 
 import fcntl
-import shutil
 import socket
 import ssl
 import subprocess
@@ -15,10 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.serving import LOOPBACK, Authority
+from tests.npm import installed
 
 VERSION = "3.35.0"
-FOLDER = Path(__file__).parents[2] / ".tools" / "azurite"
-PROGRAM = FOLDER / "node_modules" / ".bin" / "azurite-table"
 START_SECONDS = 30
 OPTIONS = [
     "--inMemoryPersistence",
@@ -28,27 +26,6 @@ OPTIONS = [
     "--oauth",
     "basic",
 ]
-
-
-class AzuriteMissingError(Exception):
-    """npm is not there, so Azurite cannot be."""
-
-
-def possible() -> bool:
-    """True when Azurite is there or can be installed."""
-    return PROGRAM.exists() or shutil.which("npm") is not None
-
-
-def install() -> None:
-    """Have Azurite under `.tools`; once, some 15 seconds."""
-    if PROGRAM.exists():
-        return
-    npm = shutil.which("npm")
-    if npm is None:
-        raise AzuriteMissingError("the tests of Azure Tables need Azurite, which comes from npm: install Node.js 20")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    command = [npm, "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", f"azurite@{VERSION}"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=300)
 
 
 class FileAuthority:
@@ -78,7 +55,6 @@ def shared(folder: Path) -> Iterator[str]:
             state.seek(0)
             port = int(state.read() or 0)
             if not _answers(port):
-                install()
                 port = _start(folder)
                 state.truncate(0)
                 state.write(str(port))
@@ -111,7 +87,8 @@ def _start(folder: Path) -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
     certificate = ["--cert", str(folder / "cert.pem"), "--key", str(folder / "key.pem")]
-    azurite = [str(PROGRAM), *OPTIONS, *certificate, "--tablePort", str(port)]
+    program = installed("azurite", VERSION, "the tests of Azure Tables").parent / ".bin" / "azurite-table"
+    azurite = [str(program), *OPTIONS, *certificate, "--tablePort", str(port)]
     with (folder / "azurite.log").open("wb") as log:
         keeper = subprocess.Popen(
             [sys.executable, "-c", KEEPER, str(folder / "users"), *azurite],

@@ -15,12 +15,13 @@ from azure.identity import ManagedIdentityCredential
 from lab.serving import Serving
 from storing.contract import Store
 from storing.opening import open_store
-from tests.storing.azurite import AzuriteMissingError, FileAuthority, possible, shared
+from tests.npm import NpmMissingError, possible
+from tests.storing.azurite import VERSION, FileAuthority, shared
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without npm one test stands for all that need Azurite, and its one line says so; under CI all fail."""
-    if possible() or os.environ.get("CI") == "true":
+    if possible("azurite", VERSION) or os.environ.get("CI") == "true":
         return
     _, *others = [item for item in items if _needs_azurite(item)] or [None]
     config.hook.pytest_deselected(items=others)
@@ -80,7 +81,7 @@ def azure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
                 app = web.Application()
                 app.router.add_get("/msi/token", issue)
                 yield Azure(url, authority, serving, serving.serve(app, tls=False))
-    except AzuriteMissingError as missing:
+    except NpmMissingError as missing:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(f"NOT RUN: {missing}")
