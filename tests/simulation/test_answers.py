@@ -11,7 +11,7 @@ from lab.simulation import Simulation
 from rollouts.errors import Misconfigured, Unavailable
 from rollouts.observation import Slot
 from rollouts.rollout import Outcome
-from tests.simulation.test_scenarios import LONG, ends
+from tests.simulation.endings import LONG, ends
 
 
 def post(

@@ -4,7 +4,7 @@ from lab.simulation import Simulation
 from rollouts import limits
 from rollouts.observation import Slot
 from rollouts.rollout import Phase
-from tests.simulation.test_scenarios import LONG
+from tests.simulation.endings import LONG
 
 
 def test_a_history_longer_than_one_tick_stores_is_stored_by_several(policy, tmp_path):

@@ -10,7 +10,7 @@ from rollouts.command import Command, CommandKind
 from rollouts.errors import Refused
 from rollouts.observation import Slot, Weights
 from rollouts.rollout import HoldReason, Outcome, Phase
-from tests.simulation.test_scenarios import BAD, LONG, ends, held
+from tests.simulation.endings import BAD, LONG, ends, held
 
 
 def act(simulation: Simulation, kind: CommandKind, share: int | None = None, slot: Slot | None = None) -> requests.Done:
