@@ -23,55 +23,73 @@ def teams(**changes: Any) -> Any:
     return body
 
 
-SECTION = {"type": "section", "text": {"type": "mrkdwn", "text": "x"}}
+def text(characters: int, kind: str = "mrkdwn") -> Any:
+    return {"type": kind, "text": "x" * characters}
+
+
+def slack(*blocks: Any) -> Any:
+    return {"text": "x", "blocks": list(blocks)}
+
+
+def section(characters: int = 1) -> Any:
+    return {"type": "section", "text": text(characters)}
+
+
+RED = {"type": "Container", "style": "red", "items": [{"type": "TextBlock", "text": "x"}]}
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "why"),
     [
-        None,
-        [],
-        {},
-        {"type": "message"},
-        {"type": "message", "attachments": []},
-        {"@type": "MessageCard", "text": "the old form"},
-        good(Kind.TEAMS) | {"type": "Message"},
-        teams(version="1.6"),
-        teams(body=[]),
-        teams(body=[{"type": "TextRun", "text": "x"}]),
-        teams(body=[{"type": "Container", "items": []}]),
-        teams(body=[{"type": "Container", "style": "red", "items": [{"type": "TextBlock", "text": "x"}]}]),
-        teams(body=[{"type": "RichTextBlock", "inlines": ["x", {"type": "TextRun"}][1:]}]),
-        teams(actions=[{"type": "Action.Submit"}]),
-        teams(fallbackText="x" * 28 * 1024),
+        (None, "type must be message"),
+        ([], "type must be message"),
+        ({}, "type must be message"),
+        ({"type": "message"}, "attachments must hold one card"),
+        ({"type": "message", "attachments": []}, "attachments must hold one card"),
+        ({"@type": "MessageCard", "text": "the old form"}, "type must be message"),
+        (good(Kind.TEAMS) | {"type": "Message"}, "type must be message"),
+        (teams(version="1.6"), "version 1.6"),
+        (teams(body=[]), "body must hold elements"),
+        (teams(body=[{"type": "TextRun", "text": "x"}]), "element 'TextRun'"),
+        (teams(body=[{"type": "Container", "items": []}]), "Container without items"),
+        (teams(body=[RED]), "the style 'red'"),
+        (teams(body=[{"type": "RichTextBlock", "inlines": ["x", {"type": "TextRun"}][1:]}]), "no TextRun"),
+        (teams(actions=[{"type": "Action.Submit"}]), "only Action.OpenUrl"),
+        (teams(fallbackText="x" * 28 * 1024), "RequestEntityTooLarge"),
     ],
 )
-def test_teams_refuses(body: Any) -> None:
-    assert teams_problem(json.dumps(body).encode(), body) is not None
+def test_teams_says_why_it_refuses(body: Any, why: str) -> None:
+    """For that reason and no other: a case that fails earlier would hide that its rule is gone."""
+    refused = teams_problem(json.dumps(body).encode(), body)
+    assert refused is not None
+    assert why in refused[1]
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "why"),
     [
-        None,
-        {},
-        {"text": ""},
-        {"text": "x", "blocks": {}},
-        {"text": "x", "blocks": [SECTION] * 51},
-        {"text": "x", "blocks": [{"type": "section"}]},
-        {"text": "x", "blocks": [{"type": "section", "text": "x"}]},
-        {"text": "x", "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": ""}}]},
-        {"text": "x", "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3001}}]},
-        {"text": "x", "blocks": [{"type": "section", "fields": [SECTION["text"]] * 11}]},
-        {"text": "x", "blocks": [{"type": "section", "fields": [{"type": "mrkdwn", "text": "x" * 2001}]}]},
-        {"text": "x", "blocks": [{"type": "header", "text": {"type": "mrkdwn", "text": "x"}}]},
-        {"text": "x", "blocks": [{"type": "header", "text": {"type": "plain_text", "text": "x" * 151}}]},
-        {"text": "x", "blocks": [{"type": "AdaptiveCard"}]},
-        {"text": "x", "blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 2900}}] * 5},
+        (None, "invalid_payload"),
+        ({}, "no_text"),
+        ({"text": ""}, "no_text"),
+        ({"text": "x", "blocks": {}}, "at most 50 blocks"),
+        (slack(*[section()] * 51), "at most 50 blocks"),
+        (slack({"type": "section"}), "section without text"),
+        (slack({"type": "section", "text": "x"}), "a text must be one of plain_text, mrkdwn"),
+        (slack(section(0)), "a text of 0"),
+        (slack(section(3001)), "a text of 3001"),
+        (slack({"type": "section", "fields": [text(1)] * 11}), "section with 11 fields"),
+        (slack({"type": "section", "fields": [text(2001)]}), "a text of 2001"),
+        (slack({"type": "header", "text": text(1)}), "a text must be one of plain_text"),
+        (slack({"type": "header", "text": text(151, "plain_text")}), "a text of 151"),
+        (slack({"type": "AdaptiveCard"}), "block 'AdaptiveCard'"),
+        (slack(*[section(2900)] * 5), "msg_blocks_too_long"),
     ],
 )
-def test_slack_refuses(body: Any) -> None:
-    assert slack_problem(b"", body) is not None
+def test_slack_says_why_it_refuses(body: Any, why: str) -> None:
+    """For that reason and no other."""
+    refused = slack_problem(b"", body)
+    assert refused is not None
+    assert why in refused[1]
 
 
 def test_it_answers_as_the_real_ones_and_shows_what_it_took(serving: Serving, chat: Chat) -> None:
