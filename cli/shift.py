@@ -12,6 +12,7 @@ Whatever is so already is not written: every command may be repeated.
 
 from typing import Annotated
 
+import msgspec
 import typer
 
 from cli.acts import Act
@@ -67,11 +68,13 @@ def shift(
     _tell(screen, service, shifted)
 
 
-class Shifted:
-    """What was found and what is there now, as read back."""
+class Shifted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is there now, as read back, and what was written for it."""
 
-    def __init__(self, slot: Slot, pool: PoolReading, marker: MarkerReading, wrote: list[str]) -> None:
-        self.slot, self.pool, self.marker, self.wrote = slot, pool, marker, wrote
+    slot: Slot
+    pool: PoolReading
+    marker: MarkerReading
+    wrote: list[str]  # "pool", "marker": in the order of writing
 
 
 class Direct:
@@ -105,7 +108,7 @@ class Direct:
             raise kind(
                 f"the pool gives {_said(pool.weights)} now, the marker is not as it should be: {error}"
             ) from error
-        return Shifted(slot, pool, marker, wrote)
+        return Shifted(slot=slot, pool=pool, marker=marker, wrote=wrote)
 
     def _follow(self, live: Slot | None, wrote: list[str]) -> MarkerReading:
         """The marker, brought to `live`; None = it is left as it is."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
@@ -14,6 +14,13 @@ from storing.records import Records
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Each(Protocol):
+    """Does the same work on several things, at once or in order; the results are in their order."""
+
+    def __call__(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """One result for each item."""
 
 
 def at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
@@ -42,4 +49,4 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     marker: MarkerShifter
     prober: Prober
     channel: Callable[[Channel], Sender]
-    each: Callable[..., list] = at_once  # type: ignore[type-arg]  # at_once or in_order
+    each: Each = at_once
