@@ -136,8 +136,6 @@ class Arm:
         app.router.add_route("*", "/{path:.*}", self._handle)
         return app
 
-    # What a person or a template does.
-
     def backend(self, service: str, name: str, properties: Mapping[str, Any] | None = None) -> str:
         """Make or replace a single backend; returns its ARM id."""
         given = properties or {"url": f"https://{name}.example", "protocol": "http", "type": "Single"}
@@ -182,8 +180,6 @@ class Arm:
         with self._lock:
             del self._resources[arm_id.lower()]
 
-    # What is so now.
-
     def weights(self, pool: str) -> dict[str, int | None]:
         """By backend name, as stored."""
         return {
@@ -216,8 +212,6 @@ class Arm:
                 if method in ("", request.method) and path.lower() in request.path.lower()
             ]
 
-    # What goes wrong.
-
     def break_with(self, fault: Fault) -> int:
         """Switch a fault on; the number mends it. Of several that fit a request, the first switched on acts."""
         with self._lock:
@@ -229,8 +223,6 @@ class Arm:
         """Switch a fault off; None = all of them."""
         with self._lock:
             self._faults = [fault for fault in self._faults if number not in (None, fault.number)]
-
-    # Serving.
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         text = await request.text()

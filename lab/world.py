@@ -100,8 +100,6 @@ class Lab(Stopping):
             raise
         return self
 
-    # Life
-
     def start(self) -> None:
         """Everything up: blue live with the first version, green idle, callers calling, the host ready."""
         sys.setswitchinterval(SWITCH_SECONDS)
@@ -194,8 +192,6 @@ class Lab(Stopping):
             raise RuntimeError("the lab is not started yet")
         return self._traffic
 
-    # Hands
-
     def deploy(self, slot: Slot, version: str, **settings: str | float) -> None:
         """New code on a slot; settings as the sample function reads them."""
         given: dict[str, str | float] = {"FAIL_PERCENT": self.setup.base_errors, "SLOW_MS": self.setup.slow_ms}
@@ -249,8 +245,6 @@ class Lab(Stopping):
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
         return found
-
-    # Eyes
 
     def weights(self) -> Weights:
         """As ARM stores them."""

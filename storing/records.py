@@ -30,8 +30,6 @@ KEPT_ROLLOUTS = 100  # of a service; older ones go, with their decisions and cou
 class Records(Series, Outbox, Leases, Orders):
     """Everything that survives the process."""
 
-    # Services that need ticks
-
     def active(self) -> list[str]:
         """Services that need ticks. One small read when nothing runs."""
         return [one.service for one in self.active_services()]
@@ -72,8 +70,6 @@ class Records(Series, Outbox, Leases, Orders):
             f"{len(recent)} services of this workspace turned harmful within {limits.STORM_SECONDS} s "
             f"(STORM_SERVICES {limits.STORM_SERVICES}): {', '.join(recent[:10])}. Rather the world than the versions"
         )
-
-    # Rollouts
 
     def rollout(self, service: str, rollout_id: str) -> Stored[Rollout] | None:
         """The rollout with this id."""
