@@ -19,7 +19,7 @@ from notifying.outbox import drain
 from rollouts.decide import decide, overdue, read_back, write_failed
 from rollouts.decision import Decision
 from rollouts.errors import CanaryError, Conflict, InvariantBroken, Misconfigured, Refused, Unavailable
-from rollouts.observation import MarkerReading, Observation, PoolReading
+from rollouts.observation import Failed, MarkerReading, Observation, PoolReading
 from rollouts.policy import Policy
 from rollouts.rollout import Rollout
 from rollouts.target import marker_is_ours, pool_is_ours, wants_write
@@ -41,6 +41,7 @@ def tick(world: World, services: list[str], asked_at: float | None = None) -> No
             stored[service] = world.records.newest(service)
     active = [one for one in stored.values() if one and not one.value.closed and not _served(one.value, asked_at)]
     seen = observe(world, [one.value for one in active], policy, now) if active else {}
+    active.sort(key=lambda one: _unseen(seen[one.value.id]))  # whose API Management hangs has its turn last
     for one in active:  # all of them, before any channel is waited for
         with _apart(world, one.value.service):
             stored[one.value.service] = advance(world, one, seen[one.value.id])
@@ -87,6 +88,11 @@ def tick_message(world: World, message: bytes) -> None:
 
 def _served(rollout: Rollout, asked_at: float | None) -> bool:
     return asked_at is not None and rollout.ticked_at is not None and rollout.ticked_at >= asked_at
+
+
+def _unseen(seen: Observation | Exception) -> bool:
+    """Whether pool or marker could not be read: to try again may take as long as all others together."""
+    return isinstance(seen, Exception) or isinstance(seen.pool, Failed) or isinstance(seen.marker, Failed)
 
 
 def advance(world: World, stored: Stored[Rollout], seen: Observation | Exception) -> Stored[Rollout]:

@@ -86,6 +86,24 @@ def test_what_is_broken_for_one_service_stops_no_other(pair, part):
     assert "secret" not in incident.detail
 
 
+def test_the_service_whose_pool_does_not_answer_has_its_turn_last(pair):
+    """What it waits for again must not eat the tick's time before the others were decided on."""
+    read, save, turns = pair.pool.read, pair.world.records.save, []
+
+    def unreadable(service, pool, backends):
+        if pool == "basket-pool":
+            raise Unavailable("no answer in 20 s")
+        return read(service, pool, backends)
+
+    def saved(stored, decision):
+        turns.append(stored.value.service)
+        return save(stored, decision)
+
+    pair.pool.read, pair.world.records.save = unreadable, saved
+    tick(pair.world, ["basket", "checkout"])
+    assert list(dict.fromkeys(turns)) == ["checkout", "basket"]
+
+
 def test_a_look_at_idle_slots_skips_the_service_that_cannot_be_read(pair):
     spoil(pair, "rollout")
     intake.lookout_all(pair.world)
