@@ -1,7 +1,7 @@
 """The simulated traffic and its telemetry: requests as arrays, and the counts that a source would make of them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -11,9 +11,6 @@ from analyzers.judge.counts import Role, Row, Rows
 from analyzers.judge.indicators import Indicator, IndicatorKind
 from rollouts.errors import CanaryError
 from rollouts.observation import Counted, Failed, Quantiles, Scope, Slot
-
-if TYPE_CHECKING:
-    from lab.simulation import Simulation
 
 OPERATIONS = ("GET /hello", "GET /items", "POST /pay")
 INSTANCES = 3
@@ -54,10 +51,19 @@ class Minute(msgspec.Struct, frozen=True, kw_only=True):
     visible_at: float  # epoch seconds
 
 
+class Sim(Protocol):
+    """What the telemetry needs of the world around it."""
+
+    now: float  # epoch seconds
+
+    def effect(self, name: str, /) -> None:
+        """The world is touched: here the process may be killed."""
+
+
 class SimulatedTelemetry:
     """Requests by the weights in force, as rows, once they are ingested (controller.seams.TelemetrySource)."""
 
-    def __init__(self, sim: "Simulation") -> None:
+    def __init__(self, sim: Sim) -> None:
         self.sim = sim
         self.minutes: list[Minute] = []
         self.delay_seconds = 1.0
