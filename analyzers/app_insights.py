@@ -19,19 +19,18 @@ routes, of other tables) are ignored and shown; where no line meets any counted 
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from analyzers import app_insights_kql as kql
-from analyzers.judge.counts import REST, Role, Row, Rows
+from analyzers.app_insights_lines import Line, MisshapenError, by_scope, check_own, counted, dated, first_seen, whole
 from analyzers.judge.indicators import Indicator, IndicatorKind
 from rollouts.limits import LOOK_SECONDS
 from rollouts.observation import Counted, Failed, Quantiles, Scope
@@ -55,14 +54,11 @@ CONNECT_SECONDS = 5.0
 DETAIL_LIMIT = 300  # characters of the service's own message in ours
 # In the error of a partial answer: E_RUNAWAY_QUERY, E_QUERY_RESULT_SET_TOO_LARGE, E_LOW_MEMORY_CONDITION of Kusto.
 TOO_MUCH = ("80DA0001", "80DA0003", "80DA0007")
-OWN_COLUMNS = ("role_name", "instance", "operation", "interval", "rows", "bad")
 
 # The client reads an answer without checking it: lines of another length, values of another kind, endless nesting.
 _UNCHECKED = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
 
-Line = dict[str, Any]  # one line of an answer, by column
 Span = tuple[datetime, datetime]
-Place = tuple[Role, int, str, str]  # role, interval, instance, operation: what a Row counts
 
 
 class _AgainError(Exception):
@@ -94,10 +90,6 @@ class _SpentError(_RefusedError):
 
     def __init__(self) -> None:
         super().__init__("the seconds of this look at the workspace are spent; asked at the next tick", permanent=False)
-
-
-class _MisshapenError(Exception):
-    """The answer does not have the columns or values that were asked for."""
 
 
 class AppInsights:
@@ -134,7 +126,7 @@ class AppInsights:
         own = look.own(sound, now)  # first: what is judged later is no less
         sound = [scope for scope in sound if scope.rollout not in look.outcomes]
         for scope, lines in look.lines(sound, now):
-            look.outcomes[scope.rollout] = _counted(scope, lines, own[scope.rollout])
+            look.outcomes[scope.rollout] = counted(scope, lines, own[scope.rollout])
         return look.outcomes
 
     def quantiles(self, workspace: str, scope: Scope, quantiles: Sequence[float]) -> Quantiles | Failed:
@@ -145,13 +137,13 @@ class AppInsights:
             return _failed(problem, permanent=True)
         try:
             lines = self._look(workspace, None).ask(kql.quantiles(alone, quantiles), kql.span([alone]))
-            requests = _whole(lines[0], "requests") if lines else 0
+            requests = whole(lines[0], "requests") if lines else 0
             found = {q: lines[0][f"q_{n}"] for n, q in enumerate(quantiles, 1)} if requests else {}
         except _AgainError as error:
             return _failed(str(error))
         except _RefusedError as error:
             return _failed(str(error), permanent=error.permanent)
-        except (_BrokenError, _MisshapenError, KeyError) as error:
+        except (_BrokenError, MisshapenError, KeyError) as error:
             return _failed(f"the quantiles of {scope.baseline_role}: {error}", permanent=True)
         milliseconds = {q: float(value) for q, value in found.items() if isinstance(value, int | float)}
         return Quantiles(milliseconds=milliseconds, requests=requests)
@@ -300,7 +292,7 @@ class _Look:
             self._slow[scope.rollout] = f"{name} of {scope.rollout}"
             try:
                 answers[indicator.name] = self._own(scope, indicator)
-            except (_BrokenError, _MisshapenError) as error:
+            except (_BrokenError, MisshapenError) as error:
                 return self._note([scope], f"{name}: {error}", permanent=True)
             except _AgainError as error:
                 return self._note([scope], str(error), after=error.after)
@@ -319,7 +311,7 @@ class _Look:
             if parts == 1 or scope.until - scope.since < 2 * scope.interval_seconds:
                 raise
             return [line for half in _in_halves(scope) for line in self._own(half, indicator, parts // 2)]
-        _check_own(indicator, lines)
+        check_own(indicator, lines)
         return lines
 
     def lines(self, scopes: Sequence[Scope], now: float) -> Iterator[tuple[Scope, list[Line]]]:
@@ -337,7 +329,7 @@ class _Look:
                 self._note(group, str(error), after=error.after)
             except _RefusedError as error:
                 self._note(group, str(error), permanent=error.permanent)
-            except _MisshapenError as error:
+            except MisshapenError as error:
                 self._note(group, str(error), permanent=True)
             except _BrokenError as error:
                 if len(group) > 1 and (len(group) < len(scopes) or self._blames_a_scope(group, now)):
@@ -352,7 +344,7 @@ class _Look:
             raise _RefusedError(spent, permanent=False)
         self._queries += 1
         try:
-            return _by_scope(group, self.ask(text, kql.span(group, now)))
+            return by_scope(group, self.ask(text, kql.span(group, now)))
         except _CutError:
             if len(group) > 1 or group[0].until - group[0].since < 2 * group[0].interval_seconds:
                 raise
@@ -362,8 +354,8 @@ class _Look:
         """The lines of a window that is too long for one answer, as after an outage of the telemetry."""
         first, second = _in_halves(scope)
         [(_, lines)] = self._common([first], kql.counting([first], now), now)
-        lines = [line for line in lines if _dated(line)]  # rows from the future are told by both
-        known = _first_seen(scope.instances, lines)
+        lines = [line for line in lines if dated(line)]  # rows from the future are told by both
+        known = first_seen(scope.instances, lines)
         second = msgspec.structs.replace(second, instances=known)
         [(_, later)] = self._common([second], kql.counting([second], now), now)
         return lines + later
@@ -492,127 +484,3 @@ def _short(error: object) -> str:
 def _cut(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= DETAIL_LIMIT else line[:DETAIL_LIMIT] + "..."
-
-
-def _whole(line: Line, column: str) -> int:
-    """A count out of an answer; _MisshapenError names the column and what is there."""
-    if column not in line:
-        raise _MisshapenError(f"the answer has no column {column!r}; it has {', '.join(line)}")
-    value = line[column]
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise _MisshapenError(f"column {column!r} holds {value!r}: it must be a whole number, not negative")
-    return value
-
-
-def _by_scope(group: Sequence[Scope], lines: Sequence[Line]) -> list[tuple[Scope, list[Line]]]:
-    sorted_out: list[list[Line]] = [[] for _ in group]
-    for line in lines:
-        number = _whole(line, "scope")
-        if number >= len(group):
-            raise _MisshapenError(f"column 'scope' holds {number}: only {len(group)} were asked for")
-        sorted_out[number].append(line)
-    return list(zip(group, sorted_out, strict=True))
-
-
-def _counted(scope: Scope, lines: Sequence[Line], own: dict[str, list[Line]]) -> Counted | Failed:
-    """The pinned shape out of one scope's lines."""
-    try:
-        ignored = sum(_whole(line, "ignored") for line in lines)
-        present = [line for line in lines if _dated(line)]
-        bad: dict[str, Counter[Place]] = {}
-        for indicator in scope.indicators:
-            if indicator.kind is IndicatorKind.QUERY:
-                bad[indicator.name], left = _merged(scope, indicator, present, own[indicator.name])
-                ignored += left
-        rows = Rows.of((_row(scope, line, bad) for line in present), len(scope.indicators))
-        seen = _first_seen(scope.instances, present)
-    except (_MisshapenError, KeyError, TypeError, ValueError) as error:
-        return _failed(f"the answer cannot be counted: {error}", permanent=True)
-    return Counted(rows=rows, ignored=ignored, first_seen=seen)
-
-
-def _first_seen(known: dict[str, int], lines: Sequence[Line]) -> dict[str, int]:
-    """`known` with the instances of `lines`: name -> first appearance, epoch seconds."""
-    seen = dict(known)
-    for line in lines:
-        name = str(line["instance"])
-        seen[name] = min(_whole(line, "seen"), seen.get(name, _whole(line, "seen")))
-    return seen
-
-
-def _dated(line: Line) -> bool:
-    """False for rows from the future, whose interval is -1."""
-    at = line.get("interval")
-    if isinstance(at, bool) or not isinstance(at, int | float):
-        raise _MisshapenError(f"column 'interval' holds {at!r}: it must be a number")
-    return at >= 0
-
-
-def _place(line: Line) -> Place:
-    return (Role(line["role"]), _whole(line, "interval"), str(line["instance"]), str(line["operation"]))
-
-
-def _row(scope: Scope, line: Line, own: dict[str, Counter[Place]]) -> Row:
-    place = _place(line)
-    slow = iter(range(1, len(scope.indicators) + 1))
-    bad: list[int] = []
-    for indicator in scope.indicators:
-        warm = "warm_" if indicator.warm_only else ""
-        match indicator.kind:
-            case IndicatorKind.FAILURES:
-                bad.append(_whole(line, f"{warm}failures"))
-            case IndicatorKind.REJECTED:
-                bad.append(_whole(line, f"{warm}rejected"))
-            case IndicatorKind.SLOWER_THAN | IndicatorKind.QUANTILE:
-                bad.append(_whole(line, f"slow_{next(slow)}"))
-            case IndicatorKind.QUERY:
-                bad.append(own[indicator.name][place])
-    role, interval, instance, operation = place
-    counts = (_whole(line, "rows"), _whole(line, "requests"), _whole(line, "cold"))
-    return Row(role, interval, instance, operation, *counts, tuple(bad))
-
-
-def _check_own(indicator: Indicator, lines: Sequence[Line]) -> None:
-    for line in lines:
-        missing = [column for column in OWN_COLUMNS if column not in line]
-        if missing:
-            raise _MisshapenError(f"the answer lacks {', '.join(missing)}: return {', '.join(OWN_COLUMNS)}")
-        if _whole(line, "bad") > _whole(line, "rows"):
-            raise _MisshapenError(f"bad is {line['bad']}, more than its {line['rows']} rows: {indicator.name}")
-        if not isinstance(line["interval"], datetime):
-            raise _MisshapenError(f"column 'interval' holds {line['interval']!r}: return bin(TimeGenerated, _interval)")
-
-
-def _merged(
-    scope: Scope, indicator: Indicator, present: Sequence[Line], own: Sequence[Line]
-) -> tuple[Counter[Place], int]:
-    """Bad rows by place, none with more than it has rows; and how many found no row to count against."""
-    room = Counter(
-        {_place(line): _whole(line, "rows") - (_whole(line, "cold") if indicator.warm_only else 0) for line in present}
-    )
-    labels = {operation.lower(): operation for operation in scope.critical_operations}
-    roles = {scope.canary_role.lower(): Role.CANARY, scope.baseline_role.lower(): Role.BASELINE}
-    bad: Counter[Place] = Counter()
-    left, met = 0, not own or not present
-    for line in own:
-        role = roles.get(str(line["role_name"]).lower())
-        if role is None:
-            continue
-        interval = kql.interval_of(line["interval"], scope.interval_seconds)
-        name = str(line["operation"])[: kql.NAME_LIMIT] or kql.UNKNOWN
-        instance = str(line["instance"])[: kql.NAME_LIMIT] or kql.UNKNOWN
-        place = (role, interval, instance, labels.get(name.lower(), name))
-        if place not in room:
-            place = (role, interval, instance, REST)
-        met = met or place in room
-        taken = min(_whole(line, "bad"), room[place] - bad[place])
-        bad[place] += taken
-        left += _whole(line, "bad") - taken
-    if not met:
-        raise _MisshapenError(
-            f"indicators.{indicator.name}.query: none of its {len(own)} lines meets a counted request; return"
-            " AppRoleName, AppRoleInstance, OperationName and bin(TimeGenerated, _interval) unchanged"
-        )
-    return bad, left

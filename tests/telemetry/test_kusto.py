@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from analyzers import app_insights_kql
-from analyzers.app_insights import OWN_COLUMNS
+from analyzers.app_insights_lines import OWN_COLUMNS
 from analyzers.judge.indicators import Indicator, IndicatorKind
 from lab.kql_engine import COLUMNS
 from rollouts.observation import Scope
