@@ -377,6 +377,15 @@ def test_a_promotion_by_hand_is_told_with_who_and_why() -> None:
     ]
 
 
+def test_an_approval_ends_the_waiting_for_its_own_share_alone() -> None:
+    hold = Hold(reason=HoldReason.APPROVAL, since=NOW, detail="50 % waits")
+    for share, goes_on in ((None, True), (50, True), (10, False), (100, False)):
+        asked = Command(kind=CommandKind.APPROVE, actor="ada", share=share)
+        after = command(replace(ROLLOUTS["step 10"], hold=hold, approved=(10,)), asked, next(worlds()), NOW).rollout
+        assert (after.hold is None) is goes_on
+        assert set(after.approved) == {10, share or 50}, "one approval takes no other back"
+
+
 @pytest.mark.parametrize("minutes", [0, -1, 43_201])
 def test_a_pause_lasts_more_than_no_time_and_at_most_30_days(minutes: float) -> None:
     """The longest one is given; one that names no time lasts as the policy says."""

@@ -11,6 +11,7 @@ from analyzers.judge.verdict import Verdict, VerdictKind
 from rollouts import limits
 from rollouts.draft import Draft
 from rollouts.observation import Failed, MarkerReading, Mode, Observation, PoolReading, Probe, Slot, Standing, Weights
+from rollouts.policy import HoldLimits
 from rollouts.rollout import Hold, HoldReason, Pause, Phase, Rollout
 from rollouts.rule import Ruling, rule
 from rollouts.states import Event
@@ -273,3 +274,26 @@ def test_a_gate_that_waits_for_the_history_says_what_could_not_be_read() -> None
         {"quantiles": Failed(what="T", detail="403")},
     ):
         assert ruled(gate, now=gate.started_at, **unread).why == "the baseline's history could not be read: 403"
+
+
+@pytest.mark.parametrize("at_blind", ["hold", "rollback"])
+def test_the_deadline_ends_as_its_own_word_says(at_blind: str) -> None:
+    """Not as that of blindness; exactly at the deadline there is still time."""
+    for at_deadline, hold, event in (("hold", HoldReason.DEADLINE, None), ("rollback", None, Event.HARM)):
+        said_so = replace(pin(at_deadline=at_deadline), limits=HoldLimits(at_blind=at_blind))
+        late = at(Phase.STEP, 10, pin=said_so)
+        in_time = ruled(late, UNDECIDED, now=BEGAN + said_so.deadline_seconds)
+        assert (in_time.hold, in_time.event) == (None, None)
+        ruling = ruled(late, UNDECIDED, now=BEGAN + said_so.deadline_seconds + 1)
+        assert (ruling.hold, ruling.event) == (hold, event)
+        assert "not proven within 2 h at 10 % (deadline)" in ruling.why
+
+
+@pytest.mark.parametrize("at_deadline", ["hold", "rollback"])
+def test_blindness_ends_as_its_own_word_says(at_deadline: str) -> None:
+    for at_blind, event in (("hold", None), ("rollback", Event.HARM)):
+        said_so = replace(pin(at_deadline=at_deadline), limits=HoldLimits(at_blind=at_blind, blind_seconds=900))
+        blind = Hold(reason=HoldReason.BLIND, since=LATER - 901, detail="503")
+        assert ruled(at(Phase.STEP, 10, pin=said_so, hold=blind), VerdictKind.BLIND).event is event
+        on_time = replace(blind, since=LATER - 900)
+        assert ruled(at(Phase.STEP, 10, pin=said_so, hold=on_time), VerdictKind.BLIND).hold is HoldReason.BLIND

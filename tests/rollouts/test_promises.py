@@ -60,3 +60,8 @@ def test_a_marker_on_the_canary_after_an_end_is_ours_only_while_a_switch_may_sti
     found = seen(live=Slot.GREEN)
     assert drift(ending, found) is not None
     assert drift(replace(ending, reached_at=START), found) is None
+
+
+def test_the_first_share_explains_no_marker_on_the_canary() -> None:
+    raising = replace(STEP, share=0, reached_at=START, marker_seen=seen().marker)
+    assert drift(raising, seen(live=Slot.GREEN)) is not None

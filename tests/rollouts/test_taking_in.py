@@ -21,7 +21,8 @@ from rollouts.observation import (
     Weights,
 )
 from rollouts.policy import Gate
-from rollouts.rollout import Phase, Rollout
+from rollouts.rollout import Outcome, Phase, Rollout
+from rollouts.rule import drift
 from rollouts.witness import counts, read_pool, witness
 from tests.storing.examples import FAILURES, START, pin, rollout, rows
 
@@ -77,6 +78,8 @@ def test_a_latency_whose_t_comes_late_is_judged_from_then_on() -> None:
     enough = replace(few, requests=limits.T_REQUESTS)
     watched = witness(watched, looked(watched, later, quantiles=enough), later)
     assert (watched.thresholds_ms, watched.judged_from) == ({"p95": 800.0}, (start, int(START) + 120))
+    slower = replace(enough, milliseconds={0.95: 900.0})
+    assert witness(watched, looked(watched, later, quantiles=slower), later) == watched, "pinned for its life"
 
 
 def test_an_instance_is_cold_only_where_it_was_first_seen() -> None:
@@ -150,3 +153,30 @@ def test_what_is_no_work_of_the_service_is_never_judged() -> None:
     asked = questions(rollout(pin=pin(gate=gate, excluded_routes=("/internal", "/api/health"))), START).counts
     assert asked is not None
     assert asked.excluded_routes == ("/api/health", "/api/warm", "/internal")
+
+
+def test_t_is_asked_before_the_first_counts() -> None:
+    """Rows that are counted without T say nothing of it, and are stored as they were counted."""
+    first = rollout(pin=pin(indicators=(FAILURES, P95)))
+    asked = questions(first, START)
+    assert (asked.counts, asked.levels) == (None, (0.95,))
+    assert asked.quantiles is not None
+    later = questions(replace(first, judged_from=(0, None)), START)
+    assert later.counts is not None
+    assert later.quantiles is not None
+    pinned = questions(replace(first, judged_from=(0, 0), thresholds_ms={"p95": 800.0}), START)
+    assert pinned.counts is not None
+    assert (pinned.quantiles, pinned.levels) == (None, ())
+
+
+def test_what_could_not_be_read_when_the_end_was_decided_is_known_once_it_is_read() -> None:
+    """The first weights and the first marker are gone back from; what moves after that is another hand."""
+    end = rollout(phase=Phase.CLOSING, outcome=Outcome.ROLLED_BACK, unread=("pool", "marker"))
+    there, live = PoolReading(weights=Weights.of(Slot.GREEN, 30), etag="1"), MarkerReading(live=Slot.GREEN, etag="1")
+    found = looked(end, START, pool=there, marker=live)
+    assert drift(end, found) is None
+    known = witness(end, found, START)
+    assert (known.unread, known.marker_seen) == ((), live)
+    assert drift(known, found) is None
+    moved_on = looked(end, START, pool=PoolReading(weights=Weights.of(Slot.GREEN, 60), etag="2"), marker=live)
+    assert drift(known, moved_on) is not None
