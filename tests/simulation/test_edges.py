@@ -1,11 +1,15 @@
 """Edges of decide and witness: each test fails when one decisive line of them is broken."""
 
+import re
+
+import pytest
+
 from analyzers.judge.verdict import VerdictKind
 from controller import requests
 from controller.tick import tick
 from lab.simulation import Behaviour, Simulation
 from rollouts.command import Command, CommandKind
-from rollouts.errors import Unavailable
+from rollouts.errors import Conflict, Misconfigured, Unavailable
 from rollouts.observation import Slot, Weights
 from rollouts.rollout import HoldReason, Outcome, Phase
 
@@ -41,6 +45,37 @@ def test_what_cannot_be_written_is_told_once_for_each_target(begun):
     assert simulation.kinds().count("not_carried_out") == 1
     simulation.run(60, simulation.closed)
     assert simulation.rollout.outcome is Outcome.ROLLED_BACK
+
+
+@pytest.mark.parametrize("error", [Misconfigured("403: assign the role"), Conflict("412")])
+def test_a_write_that_is_forbidden_or_overtaken_is_counted_and_told_like_any_other(begun, monkeypatch, error):
+    simulation = until(begun(BAD), Phase.STEP)
+    simulation.run(3)
+
+    def write(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(simulation.pool, "write", write)
+    simulation.run(40, lambda: simulation.rollout.phase is Phase.CLOSING)
+    simulation.run(3)
+    [notice] = [one for _, one in simulation.told if one.kind == "not_carried_out"]
+    assert f"2 attempts failed: {error}" in notice.text
+
+
+def test_a_slot_is_looked_at_as_its_gate_says(begun, policy, monkeypatch):
+    """Path, patience and count are the policy's; the warm-up goes to the canary alone."""
+    gate = "{path: /api/live, timeout: 3s, successes: 3, deadline: 30s, warm_up: {path: /api/hello, requests: 5}}"
+    simulation = begun(policy=re.sub(r"gate: .*", f"gate: {gate}", policy))
+    probed, warmed = [], []
+    probe = simulation.prober.probe
+    monkeypatch.setattr(simulation.prober, "probe", lambda *where, **how: probed.append(where) or probe(*where, **how))
+    monkeypatch.setattr(
+        simulation.prober, "warm_up", lambda *where, **how: warmed.append((*where, how["slot"])) or True
+    )
+    until(simulation, Phase.STEP)
+    slots = {f"https://127.0.0.1:1/{slot}" for slot in Slot}
+    assert set(probed) == {(url, "/api/live", 3.0) for url in slots}
+    assert warmed == [("https://127.0.0.1:1/green", "/api/hello", 5, 3.0, Slot.GREEN)]
 
 
 def test_a_new_target_has_all_its_attempts_before_it_is_told_as_not_carried_out(begun):

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from controller import api, requests, views
+from controller.config import load
 from controller.wiring import Wiring
 from lab.simulation import Behaviour, Simulation
 from rollouts.command import Command, CommandKind
@@ -144,6 +145,18 @@ def test_what_begins_under_a_policy_that_stands_in_is_advised_on_and_its_first_c
     assert card.text.endswith("version 3 cannot be read")
     assert len(simulation.pool.writes) == before
     assert simulation.rollout.phase is Phase.STEP
+
+
+def test_a_mode_that_changed_in_the_file_is_shown_at_once(begun, policy):
+    """Not that of the last look; under a stand-in, what runs keeps its own."""
+    simulation = begun()
+    simulation.run(2)
+    for changed, shown in (("observe", "observe"), ("act", "act")):
+        now = load(policy.replace("mode: act", f"mode: {changed}"))
+        simulation.world = msgspec.structs.replace(simulation.world, policy=lambda now=now: now)
+        assert views.service(simulation.world, "checkout")["mode"] == shown
+    stand_in(simulation)
+    assert views.service(simulation.world, "checkout")["mode"] == "act"
 
 
 def test_what_runs_keeps_its_mode_under_a_policy_that_stands_in(begun):

@@ -63,6 +63,8 @@ def test_the_end_of_a_record_on_the_live_slot_writes_over_nobody(begun):
     theirs = Weights.of(Slot.GREEN, 70)
     simulation.pool.set(theirs)
     writes = len(simulation.pool.writes)
+    simulation.run(3)
+    assert (simulation.pool.weights, simulation.rollout.write_failures) == (theirs, 0)
     requests.act(simulation.world, "checkout", Command(kind=CommandKind.ABORT, actor="ada"))
     simulation.run(5)
     assert (simulation.pool.weights, len(simulation.pool.writes)) == (theirs, writes)
