@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controller import config
-from controller.config import MAX_BYTES, load
+from controller.config import MAX_BYTES, MAX_DEPTH, load
 from rollouts.errors import PolicyError
 from rollouts.policy_file.parse import parse
 from rollouts.policy_file.presets import PRESETS
@@ -93,6 +93,11 @@ def test_the_largest_text_is_read() -> None:
     """The limit is in bytes: two for an umlaut."""
     assert "got nothing" in refused("#" * MAX_BYTES)[0]
     assert f"got {MAX_BYTES + 2} bytes" in refused("ä" * (MAX_BYTES // 2 + 1))[0]
+
+
+def test_the_deepest_text_is_read_and_one_level_more_is_not() -> None:
+    assert "levels" not in refused("[" * MAX_DEPTH + "]" * MAX_DEPTH)[0]
+    assert f"got more than {MAX_DEPTH} levels" in refused("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))[0]
 
 
 def test_an_alias_bomb_is_refused_at_once() -> None:

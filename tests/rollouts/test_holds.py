@@ -34,3 +34,22 @@ def test_silence_alone_never_promotes():
     assert HOLDS[HoldReason.BLIND].then is Then.AS_POLICY_SAYS
     assert HOLDS[HoldReason.UNOBSERVED].then is Then.ROLLS_BACK
     assert not HOLDS[HoldReason.BLIND].proof_resumes
+
+
+def test_a_hold_that_may_pass_by_itself_in_a_moment_is_told_only_when_it_lasts():
+    quiet = {reason for reason, row in HOLDS.items() if row.quiet_intervals != 0}
+    assert quiet == {
+        HoldReason.BLIND,  # until its limit: telemetry comes late often
+        HoldReason.ONE_INSTANCE,
+        HoldReason.POOL_UNREADABLE,
+        HoldReason.MARKER_UNKNOWN,
+        HoldReason.BASELINE_DOWN,
+    }
+    assert HOLDS[HoldReason.BLIND].quiet_intervals is None
+
+
+def test_what_hurts_users_is_reminded_of_more_often_and_what_was_wished_less():
+    hour = 3600
+    often = {reason for reason, row in HOLDS.items() if row.reminder_seconds < hour}
+    assert often == {HoldReason.ROLLBACK_ASKED, HoldReason.CANNOT_WRITE, HoldReason.MODE}
+    assert {reason for reason, row in HOLDS.items() if row.reminder_seconds > hour} == {HoldReason.OFF}

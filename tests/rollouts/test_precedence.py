@@ -297,3 +297,32 @@ def test_blindness_ends_as_its_own_word_says(at_deadline: str) -> None:
         assert ruled(at(Phase.STEP, 10, pin=said_so, hold=blind), VerdictKind.BLIND).event is event
         on_time = replace(blind, since=LATER - 900)
         assert ruled(at(Phase.STEP, 10, pin=said_so, hold=on_time), VerdictKind.BLIND).hold is HoldReason.BLIND
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind", "knob", "event"),
+    [
+        (HoldReason.UNOBSERVED, VerdictKind.UNOBSERVED, "unobserved", Event.HARM),
+        (HoldReason.ONE_INSTANCE, VerdictKind.ONE_INSTANCE, "one_instance", Event.HARM),
+        (HoldReason.APPROVAL, SAFE, "approval", Event.EXPIRED),
+    ],
+)
+def test_a_hold_that_outlasts_its_own_limit_ends_as_its_row_says(
+    reason: HoldReason, kind: VerdictKind, knob: str, event: Event
+) -> None:
+    """A forgotten approval proves nothing against the version: it goes to 0 and is not rolled back."""
+    own = replace(HoldLimits(), **{f"{knob}_seconds": 300})  # every other limit is longer
+    for lasted, after in ((300, None), (301, event)):
+        holding = Hold(reason=reason, since=LATER - lasted, detail="it is so")
+        [one] = verdict().indicators
+        told = replace(verdict(), kind=kind, indicators=(one,), indicator=one.name)
+        of = at(Phase.STEP, 10, hold=holding, pin=pin(limits=own))
+        ruling = rule(of, seen(of), told, LATER)
+        assert ruling.event is after
+    assert f"(for 5 min 1 s, limits.{knob} 5 min)" in ruling.why
+
+
+def test_what_is_proven_after_its_deadline_goes_on_without_a_person() -> None:
+    late = at(Phase.STEP, 10, **held(HoldReason.DEADLINE))
+    assert ruled(late, SAFE).event is Event.RAISED
+    assert ruled(late, UNDECIDED).hold is HoldReason.DEADLINE

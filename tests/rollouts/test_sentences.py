@@ -1,13 +1,17 @@
 """What a verdict says: both numbers, each of its own slot, against its own limit, with the name of its knob."""
 
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from msgspec.structs import replace
 
 from analyzers.judge.verdict import Verdict, VerdictKind
+from rollouts.draft import Draft
 from rollouts.explain import lines, to_come, verdict_sentence
-from tests.storing.examples import pin, verdict
+from rollouts.observation import MarkerReading, Mode, Observation, PoolReading, Slot, Standing
+from rollouts.rollout import Phase
+from rollouts.states import Event
+from tests.storing.examples import START, pin, rollout, verdict
 
 [ONE] = verdict().indicators
 EVIDENCE = replace(
@@ -88,3 +92,26 @@ def test_what_comes_next_names_the_next_share_and_the_policy_of_the_deadline() -
     late = pin(at_deadline="rollback")
     assert [to_come(late, step).split(" when")[0] for step in (-1, 0, 1)] == ["Next: 10 %", "Next: 50 %", "Next: 100 %"]
     assert to_come(late, 0).endswith("not before 10 min (bake); neither proven nor refuted in 2 h (deadline): rollback")
+
+
+@pytest.mark.parametrize(
+    ("event", "policy", "harm"),
+    [
+        (True, "auto", "is asked about (rollback: ask)"),
+        (False, "ask", "is asked about (rollback: ask)"),
+        (False, "auto", "takes it back"),
+    ],
+)
+def test_the_card_of_a_switch_says_what_harm_does_from_now_on(
+    event: bool, policy: Literal["auto", "ask"], harm: str
+) -> None:
+    """Whoever wished to be asked, the event or the policy."""
+    before = rollout(
+        phase=Phase.SWITCH, share=100, marker=Slot.GREEN, ask_before_rollback=event, pin=pin(rollback=policy)
+    )
+    pool, marker = PoolReading(weights=before.weights, etag="1"), MarkerReading(live=Slot.GREEN, etag="1")
+    seen = Observation(pool=pool, marker=marker, telemetry=None, probes={}, standing=Standing(mode=Mode.ACT))
+    draft = Draft(before, before, seen, START)
+    draft.act(Event.SWITCHED, "both were read back")
+    [notice] = draft.notices
+    assert notice.text.endswith(f". Next: promoted in 30 min (watch); until then harm {harm}")

@@ -10,6 +10,7 @@ from rollouts import limits
 from rollouts.ask import history_start, questions
 from rollouts.observation import (
     Counted,
+    Failed,
     MarkerReading,
     Mode,
     Observation,
@@ -110,6 +111,7 @@ def test_the_judge_gets_yesterday_the_settled_and_the_new() -> None:
     seen = looked(step, now, telemetry=Counted(rows=tail), stored=settled, same_hours=yesterday)
     given = counts(step, seen, now)
     assert given.same_hours == yesterday
+    assert given.unavailable is None
     assert len(given.rows) == len(settled) + len(tail)
 
 
@@ -180,3 +182,22 @@ def test_what_could_not_be_read_when_the_end_was_decided_is_known_once_it_is_rea
     assert drift(known, found) is None
     moved_on = looked(end, START, pool=PoolReading(weights=Weights.of(Slot.GREEN, 60), etag="2"), marker=live)
     assert drift(known, moved_on) is not None
+
+
+def test_a_telemetry_that_was_not_asked_or_did_not_answer_is_no_calm_one() -> None:
+    step = moved(rollout(phase=Phase.STEP, share=10), 10, START)
+    for telemetry, why in ((None, "the telemetry was not asked"), (Failed(what="telemetry", detail="503"), "503")):
+        assert counts(step, looked(step, START, telemetry=telemetry), START).unavailable == why
+
+
+def test_a_t_of_nothing_is_none() -> None:
+    """Everybody would be slower than 0 ms."""
+    of = rollout(pin=pin(indicators=(FAILURES, P95)), phase=Phase.STEP, share=10)
+    nothing = Quantiles(milliseconds={0.95: 0.0}, requests=limits.T_REQUESTS)
+    assert witness(of, looked(of, START, quantiles=nothing), START).thresholds_ms == {}
+
+
+def test_dead_under_traffic_is_proven_harmful_at_the_third_probe_and_dead_without_traffic_never() -> None:
+    for shares, failures, harmful in (((10,), 3, True), ((10,), 2, False), ((), 3, False), ((10, 0), 3, True)):
+        dying = rollout(phase=Phase.STEP, share=10, shares=shares, canary_failures=failures)
+        assert dying.proven_harmful is harmful

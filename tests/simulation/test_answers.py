@@ -11,7 +11,7 @@ from lab.simulation import Simulation
 from rollouts.errors import Misconfigured, Unavailable
 from rollouts.observation import Slot
 from rollouts.rollout import Outcome
-from tests.simulation.endings import LONG, ends
+from tests.simulation.endings import BAD, LONG, ends
 
 
 def post(
@@ -35,6 +35,7 @@ def test_a_shift_is_said_and_carried_out_by_the_tick_that_it_wakes(begun):
     assert (status, wake) == (200, ("checkout",))
     assert answer["sentence"].endswith("10 -> 30 % for green. shift by ada@contoso.com: numbers"), "not a claimed name"
     assert (answer["rollout"]["share"], simulation.pool.weights.share(Slot.GREEN)) == (30, 10)
+    assert answer["rollout"]["read_back"] == 10
     status, answer, _ = post(simulation, "shift", share=30)
     assert (status, "so already decided" in answer["sentence"]) == (200, True)
 
@@ -91,6 +92,30 @@ def test_a_mistyped_start_ends_no_rollout(begun):
     assert f"green answers 1.1, not 1.11, and {before.id} judges it (step, 10 %)" in answer["error"]
     assert simulation.rollout == before
     assert post(simulation, "start", version="1.1")[1]["rollout"]["id"] == before.id
+
+
+def test_a_start_that_is_sent_twice_is_one_start(begun):
+    """Whatever stands on the slot by then, and whichever rollout runs: a lost answer is asked for again."""
+    simulation = begun()
+    ends(simulation, Outcome.PROMOTED)
+    first = post(simulation, "start", version="1.2", deployment_id="run 8")[1]["rollout"]["id"]
+    assert post(simulation, "start", version="1.2", deployment_id="run 8")[1]["rollout"]["id"] == first
+    post(simulation, "abort")
+    simulation.run(3)
+    simulation.deploy(Slot.BLUE, "1.3")
+    simulation.announce("1.3", slot=Slot.BLUE)
+    simulation.run(3)
+    again = post(simulation, "start", version="1.2", deployment_id="run 8")
+    assert (again[0], again[1]["rollout"]["id"]) == (200, first)
+    assert simulation.rollout.version == "1.3"
+
+
+def test_after_an_end_a_version_may_be_started_before_it_is_deployed(begun):
+    """The old one that still stands there is judged by nobody: the gate waits for the new one."""
+    simulation = begun(BAD)
+    ends(simulation, Outcome.ROLLED_BACK)
+    status, answer, _ = post(simulation, "start", version="1.2")
+    assert (status, answer["rollout"]["version"], answer["rollout"]["phase"]) == (200, "1.2", "gate")
 
 
 def test_what_users_have_is_told_beside_what_is_wanted(begun):

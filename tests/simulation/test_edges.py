@@ -1,16 +1,18 @@
 """Edges of decide and witness: each test fails when one decisive line of them is broken."""
 
+import json
 import re
 
 import pytest
 
+from analyzers.judge.counts import Role, Row, Rows
 from analyzers.judge.verdict import VerdictKind
 from controller import requests
 from controller.tick import tick
 from lab.simulation import Behaviour, Simulation
 from rollouts.command import Command, CommandKind
 from rollouts.errors import Conflict, Misconfigured, Unavailable
-from rollouts.observation import Slot, Weights
+from rollouts.observation import Counted, Slot, Weights
 from rollouts.rollout import HoldReason, Outcome, Phase
 
 BAD = Behaviour(late_failures=0.11)
@@ -76,6 +78,51 @@ def test_a_slot_is_looked_at_as_its_gate_says(begun, policy, monkeypatch):
     slots = {f"https://127.0.0.1:1/{slot}" for slot in Slot}
     assert set(probed) == {(url, "/api/live", 3.0) for url in slots}
     assert warmed == [("https://127.0.0.1:1/green", "/api/hello", 5, 3.0, Slot.GREEN)]
+
+
+def test_a_private_slot_is_looked_at_through_the_preview_route(begun, policy, monkeypatch):
+    through = "via: gateway, gateway_url: https://apim.example/preview, path: /api/health"
+    simulation = begun(policy=policy.replace("path: /api/health", through))
+    asked = set()
+    probe, warm_up = simulation.prober.probe, simulation.prober.warm_up
+
+    def watched(what, done):
+        def ask(url, *rest, preview, slot):
+            asked.add((what, url, preview, slot))
+            return done(url, *rest, preview=preview, slot=slot)
+
+        return ask
+
+    monkeypatch.setattr(simulation.prober, "probe", watched("probe", probe))
+    monkeypatch.setattr(simulation.prober, "warm_up", watched("warm-up", warm_up))
+    until(simulation, Phase.STEP)
+    route = "https://apim.example/preview"
+    assert asked == {
+        ("probe", route, True, Slot.BLUE),
+        ("probe", route, True, Slot.GREEN),
+        ("warm-up", route, True, Slot.GREEN),
+    }
+
+
+def test_of_yesterday_only_the_slot_that_served_is_kept(begun, monkeypatch):
+    """As the baseline's, whichever it was: the other one had a stray request or none."""
+    simulation = begun()
+    counts = simulation.telemetry.counts
+    yesterday = [
+        Row(Role.CANARY, int(simulation.now) - 86_400, "green-1", "GET /", 90, 90, 0, (1, 0, 0)),
+        Row(Role.BASELINE, int(simulation.now) - 86_400, "blue-1", "GET /", 2, 2, 0, (2, 0, 0)),
+    ]
+
+    def counted(workspace, scopes, now):
+        if scopes[0].since < now - 80_000:
+            return {scopes[0].rollout: Counted(rows=Rows.of(yesterday, 3))}
+        return counts(workspace, scopes, now)
+
+    monkeypatch.setattr(simulation.telemetry, "counts", counted)
+    until(simulation, Phase.STEP)
+    simulation.run(2)
+    [kept] = simulation.world.records.same_hours("checkout", simulation.rollout.id, 3).list()
+    assert (kept.role, kept.instance, kept.requests) == (Role.BASELINE, "green-1", 90)
 
 
 def test_a_new_target_has_all_its_attempts_before_it_is_told_as_not_carried_out(begun):
@@ -213,3 +260,17 @@ def test_messages_that_piled_up_are_served_by_one_look(begun):
     assert simulation.rollout.ticked_at == looked
     tick(simulation.world, ["checkout"], looked + 0.5)
     assert simulation.rollout.ticked_at > looked
+
+
+def test_every_decision_is_logged_with_what_it_came_to(begun, caplog):
+    """The workbook reads these lines: the phase after the decision, and no line where nothing was decided."""
+    caplog.set_level("INFO", logger="controller.tick")
+    simulation = until(begun(BAD), Phase.STEP)
+    simulation.run(300, simulation.closed)
+    logged = [one.message for one in caplog.records if one.message.startswith("canary.decision ")]
+    told = [json.loads(one.removeprefix("canary.decision ")) for one in logged]
+    stored = simulation.world.records.decisions("checkout", simulation.rollout.id)
+    assert [(one["phase"], one["share"]) for one in told] == [
+        (one.phase, one.share) for one in stored if one.number > 1
+    ], "the first was made by the announcement"
+    assert (told[-1]["outcome"], told[-1]["phase"]) == ("rolled_back", "closed")
