@@ -10,7 +10,7 @@ import typer
 
 from analyzers.judge import Indicator, IndicatorKind
 from analyzers.judge.counts import CountsError
-from analyzers.judge.power import INTERVALS_MAX, Plan, Waiting
+from analyzers.judge.power import INTERVALS_MAX, Plan, Plans, Waiting, plan_all
 from analyzers.judge.power import plan as simulated
 from cli.adapters import Adapters
 from cli.check import read_policy
@@ -40,8 +40,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     share: int  # percent
     promotion: Waiting  # in minutes, bake and settle included
-    slowest: str | None  # the indicator that decides; None = none does
+    slowest: str | None  # the indicator that takes longest; None = none is waited for
     plans: tuple[Plan, ...]
+    together: Waiting  # in intervals, until all indicators are SAFE
     advice: tuple[str, ...] = ()
 
 
@@ -95,13 +96,35 @@ def plan(
 def steps_of(pin: Pin, traffic: Traffic) -> Iterator[Step]:
     """Each judged share of the policy."""
     for share in pin.steps[:-1]:
-        plans = tuple(_plan(pin, one, traffic, share) for one in pin.indicators)
-        promotion, slowest = _promotion(pin, traffic, share, plans)
-        advice = () if promotion.median is not None else tuple(_advice(pin, traffic, share, plans))
-        yield Step(share=share, promotion=promotion, slowest=slowest, plans=plans, advice=advice)
+        found = _plans(pin, traffic, share, pin.deadline_seconds, FAULTS)
+        unproven = pin.promote_when == "unrefuted"
+        slowest = max(found.plans, key=lambda one: (one.safe.median is None, one.safe.median or 0))
+        promotion = _unrefuted(pin, traffic, share) if unproven else _proven(pin, found.together)
+        yield Step(
+            share=share,
+            promotion=promotion,
+            slowest=None if unproven else slowest.indicator,
+            plans=found.plans,
+            together=found.together,
+            advice=() if promotion.median is not None else tuple(_advice(pin, traffic, share, found.plans)),
+        )
 
 
-def _plan(pin: Pin, one: Indicator, traffic: Traffic, share: int, deadline: int | None = None) -> Plan:
+def _plans(pin: Pin, traffic: Traffic, share: int, deadline: int, faults: tuple[float, ...] = ()) -> Plans:
+    """All indicators, as if the step had until `deadline` (seconds)."""
+    return plan_all(
+        pin.indicators,
+        canary_share=share / 100,
+        requests_per_interval=traffic.rpm * pin.interval_seconds / 60,
+        baseline_rates=[traffic.rates[one.name] for one in pin.indicators],
+        settings=settings(pin),
+        faults=faults,
+        horizon=max(1, deadline // pin.interval_seconds),
+    )
+
+
+def _plan(pin: Pin, one: Indicator, traffic: Traffic, share: int, deadline: int) -> Plan:
+    """One indicator's proof alone, as if the step had until `deadline` (seconds)."""
     return simulated(
         one,
         canary_share=share / 100,
@@ -109,37 +132,39 @@ def _plan(pin: Pin, one: Indicator, traffic: Traffic, share: int, deadline: int 
         baseline_rate=traffic.rates[one.name],
         settings=settings(pin),
         indicators=len(pin.indicators),
-        faults=FAULTS if deadline is None else (),
-        horizon=max(1, (deadline or pin.deadline_seconds) // pin.interval_seconds),
+        faults=(),
+        horizon=max(1, deadline // pin.interval_seconds),
     )
 
 
-def _promotion(pin: Pin, traffic: Traffic, share: int, plans: Sequence[Plan]) -> tuple[Waiting, str | None]:
-    """When the step is over if nothing is wrong: the slowest proof, the bake, and the settle time of the rows."""
+def _unrefuted(pin: Pin, traffic: Traffic, share: int) -> Waiting:
+    """When the step is over where nothing must be proven: the bake, the requests, and the settle time of the rows."""
+    enough = pin.min_requests / (traffic.rpm * share / 100)
+    waited = math.ceil(max(pin.bake_seconds / 60, enough) + pin.settle_seconds / 60)
+    return Waiting(median=waited, p90=waited, within_horizon=1.0)
+
+
+def _proven(pin: Pin, together: Waiting) -> Waiting:
+    """When the step is over if nothing is wrong: all proofs, the bake, and the settle time of the rows."""
     settle, bake = pin.settle_seconds / 60, pin.bake_seconds / 60
-    if pin.promote_when == "unrefuted":
-        enough = pin.min_requests / (traffic.rpm * share / 100)
-        waited = math.ceil(max(bake, enough) + settle)
-        return Waiting(median=waited, p90=waited, within_horizon=1.0), None
-    slowest = max(plans, key=lambda one: (one.safe.median is None, one.safe.median or 0))
 
     def minutes(intervals: int | None) -> int | None:
         return None if intervals is None else math.ceil(max(intervals * pin.interval_seconds / 60 + settle, bake))
 
-    p90 = None if any(one.safe.p90 is None for one in plans) else max(one.safe.p90 or 0 for one in plans)
-    found = slowest.safe
-    return msgspec.structs.replace(found, median=minutes(found.median), p90=minutes(p90)), slowest.indicator
+    return msgspec.structs.replace(together, median=minutes(together.median), p90=minutes(together.p90))
 
 
 def _advice(pin: Pin, traffic: Traffic, share: int, plans: Sequence[Plan]) -> Iterator[str]:
     """What would make the step provable, tried with the same simulation; one sentence each."""
-    by_name = {one.name: one for one in pin.indicators}
-    for found in plans:
-        if found.safe.median is None:
-            one = by_name[found.indicator]
+    late = {found.indicator: found for found in plans if found.safe.median is None}
+    longest = max(INTERVALS_MAX * pin.interval_seconds, pin.deadline_seconds)
+    for one in pin.indicators:
+        if found := late.get(one.name):
             yield _higher(one, found) if found.boundary == one.ceiling else _wider(pin, one, traffic, share)
             yield _larger(pin, one, traffic, share)
-            yield _longer(pin, one, traffic, share)
+            yield _longer(pin, one.name, _plan(pin, one, traffic, share, longest).safe, longest)
+    if not late:
+        yield _longer(pin, "all together", _plans(pin, traffic, share, longest).together, longest)
     yield (
         "promote_when: unrefuted: promoted when nothing speaks against it after bake"
         f" ({duration_text(pin.bake_seconds)}) and {pin.min_requests} canary requests; harm is still rolled back,"
@@ -174,13 +199,12 @@ def _larger(pin: Pin, one: Indicator, traffic: Traffic, share: int) -> str:
     return f"{one.name}: a larger step alone is not enough: not even {LARGER[-1]} %"
 
 
-def _longer(pin: Pin, one: Indicator, traffic: Traffic, share: int) -> str:
-    most, now = INTERVALS_MAX * pin.interval_seconds, duration_text(pin.deadline_seconds)
-    found = _plan(pin, one, traffic, share, max(most, pin.deadline_seconds)).safe
+def _longer(pin: Pin, name: str, found: Waiting, most: int) -> str:
+    """`found`: the same proof with `most` seconds for it."""
     if found.median is None:
-        return f"{one.name}: more time alone is not enough: not even {duration_text(most)}"
+        return f"{name}: more time alone is not enough: not even {duration_text(most)}"
     needed = found.median * pin.interval_seconds + pin.settle_seconds
-    return f"{one.name}, more time: a `deadline` above {duration_text(needed)} (now {now})"
+    return f"{name}, more time: a `deadline` above {duration_text(needed)} (now {duration_text(pin.deadline_seconds)})"
 
 
 def _in(pin: Pin, found: Waiting) -> str:
@@ -241,18 +265,7 @@ def _measured(pin: Pin, like: str | None, url: str | None, *, measure: bool) -> 
 
 def show(screen: Screen, pin: Pin, traffic: Traffic, steps: Sequence[Step]) -> None:
     """One table, then each step in words."""
-    rows = [
-        (
-            f"{step.share} %",
-            found.indicator,
-            f"{found.baseline_rate:.3%}{' (assumed)' if found.indicator in traffic.assumed else ''}",
-            f"{found.boundary:.3%}",
-            _span(pin, found.safe),
-            *(_span(pin, fault.harmful) for fault in found.faults),
-        )
-        for step in steps
-        for found in step.plans
-    ]
+    rows = [row for step in steps for row in _rows(pin, traffic, step)]
     heading = (
         "step",
         "indicator",
@@ -272,18 +285,35 @@ def show(screen: Screen, pin: Pin, traffic: Traffic, steps: Sequence[Step]) -> N
         )
 
 
+def _rows(pin: Pin, traffic: Traffic, step: Step) -> Iterator[tuple[str, ...]]:
+    """One for each indicator, and one for all of them: each must be proven, and one that is found is enough."""
+    for found in step.plans:
+        yield (
+            f"{step.share} %",
+            found.indicator,
+            f"{found.baseline_rate:.3%}{' (assumed)' if found.indicator in traffic.assumed else ''}",
+            f"{found.boundary:.3%}",
+            _span(pin, found.safe),
+            *(_span(pin, fault.harmful) for fault in found.faults),
+        )
+    if len(step.plans) > 1:
+        yield (f"{step.share} %", "all together", "", "", _span(pin, step.together), *("" for _ in FAULTS))
+
+
 def _words(pin: Pin, traffic: Traffic, step: Step) -> Iterator[tuple[str, str]]:
     if step.promotion.median is not None:
         ninety = f", 90 % of the rollouts by {step.promotion.p90} min" if step.promotion.p90 is not None else ""
-        why = f"{step.slowest} is the slowest" if step.slowest else f"unrefuted, {pin.min_requests} requests"
+        of = f" of {len(step.plans)}, and all must be proven" if len(step.plans) > 1 else ""
+        why = f"{step.slowest} is the slowest{of}" if step.slowest else f"unrefuted, {pin.min_requests} requests"
         yield (
             f"{step.share} %: promoted after about {step.promotion.median} min when nothing is wrong{ninety}"
             f" ({why}; bake {duration_text(pin.bake_seconds)} and settle {duration_text(pin.settle_seconds)} included)",
             "green",
         )
     else:
+        alone = "" if any(one.safe.median is None for one in step.plans) else ", all indicators together,"
         yield (
-            f"{step.share} %: CANNOT be proven within the deadline of {duration_text(pin.deadline_seconds)} at"
+            f"{step.share} %: CANNOT be proven{alone} within the deadline of {duration_text(pin.deadline_seconds)} at"
             f" {traffic.rpm:,.6g} requests a minute; at the deadline: {pin.at_deadline}. For each indicator named, any"
             " one of:",
             "bold red",

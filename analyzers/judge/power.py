@@ -4,6 +4,8 @@ A rule of thumb cannot know the price of many looks, of several indicators and o
 hundred simulated rollouts do.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 
@@ -42,7 +44,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to expect of one indicator at one share. Intervals count from the step's first judged one.
 
-    What comes on top, per policy: bake, settle (for SAFE), and the slowest of the other indicators.
+    What comes on top, per policy: bake, settle (for SAFE), and the other indicators (plan_all).
     """
 
     indicator: str
@@ -53,6 +55,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     horizon: int  # intervals that were looked at
     safe: Waiting  # when nothing is wrong
     faults: tuple[Fault, ...]
+
+
+class Plans(msgspec.Struct, frozen=True, kw_only=True):
+    """One step, judged by all indicators: promoted when all are SAFE, rolled back as soon as one is HARMFUL."""
+
+    plans: tuple[Plan, ...]
+    together: Waiting  # when nothing is wrong: until all are SAFE
 
 
 def plan(  # noqa: PLR0913 (an entry point: every argument is a name in the policy or a number of the traffic)
@@ -78,28 +87,43 @@ def plan(  # noqa: PLR0913 (an entry point: every argument is a name in the poli
     >>> found.safe.median < 20, found.faults[2].harmful.median
     (True, 2)
     """
-    check_settings(settings)
-    check_tolerance(indicator.name, indicator.points, indicator.ratio, indicator.ceiling)
-    for name, value in (("canary_share", canary_share), ("baseline_rate", baseline_rate)):
-        if not 0 <= value <= 1:
-            raise CountsError(f"{name} is {value!r}, must be a fraction from 0 to 1")
-    if not 0 < requests_per_interval < 1e9:
-        raise CountsError(f"requests_per_interval is {requests_per_interval!r}, must be above 0 and below 1e9")
-    for name, number in (("indicators", indicators), ("horizon", 1 if horizon is None else horizon)):
-        if number < 1:
-            raise CountsError(f"{name} is {number!r}, must be at least 1")
-    looked = min(horizon or settings.horizon, INTERVALS_MAX)
+    looked = min(settings.horizon if horizon is None else horizon, INTERVALS_MAX)
     world = World(indicator, canary_share, requests_per_interval, baseline_rate, settings, indicators, looked, seed)
-    return Plan(
-        indicator=indicator.name,
-        canary_share=canary_share,
-        requests_per_interval=requests_per_interval,
-        baseline_rate=baseline_rate,
-        boundary=world.boundary,
-        horizon=looked,
-        safe=world.to_safe(),
-        faults=tuple(world.fault(factor) for factor in faults),
-    )
+    return world.plan(world.safe_at(), faults)
+
+
+def plan_all(  # noqa: PLR0913 (an entry point: every argument is a name in the policy or a number of the traffic)
+    indicators: Sequence[Indicator],
+    *,
+    canary_share: float,
+    requests_per_interval: float,
+    baseline_rates: Sequence[float],
+    settings: Settings,
+    faults: tuple[float, ...] = (2, 5, 20),
+    horizon: int | None = None,
+) -> Plans:
+    """The same of all indicators of a policy, each with its baseline's rate, and of all of them together.
+
+    Their bad requests are drawn independently of each other. Where one slow or failing request is bad for several
+    of them, all are SAFE a little sooner than that.
+
+    >>> from analyzers.judge.indicators import IndicatorKind
+    >>> named = [Indicator(name=name, kind=IndicatorKind.FAILURES, points=0.005, ratio=1.25) for name in "ab"]
+    >>> asked = {"canary_share": 0.1, "requests_per_interval": 2000, "settings": Settings(), "faults": ()}
+    >>> found = plan_all(named, baseline_rates=[0.005, 0.005], **asked)
+    >>> found.together.median >= max(one.safe.median for one in found.plans)
+    True
+    """
+    looked = min(settings.horizon if horizon is None else horizon, INTERVALS_MAX)
+    shared = (settings, len(indicators), looked)
+    worlds = [
+        World(one, canary_share, requests_per_interval, rate, *shared, seed)
+        for seed, (one, rate) in enumerate(zip(indicators, baseline_rates, strict=True))
+    ]
+    proofs = [one.safe_at() for one in worlds]
+    last = np.where(np.all(proofs, axis=0), np.max(proofs, axis=0), 0)
+    plans = tuple(one.plan(proof, faults) for one, proof in zip(worlds, proofs, strict=True))
+    return Plans(plans=plans, together=_waiting(last))
 
 
 class World(msgspec.Struct, frozen=True):
@@ -114,6 +138,33 @@ class World(msgspec.Struct, frozen=True):
     horizon: int
     seed: int
 
+    def __post_init__(self) -> None:
+        """CountsError names what cannot be."""
+        check_settings(self.settings)
+        one = self.indicator
+        check_tolerance(one.name, one.points, one.ratio, one.ceiling)
+        for name, value in (("canary_share", self.canary_share), ("baseline_rate", self.baseline_rate)):
+            if not 0 <= value <= 1:
+                raise CountsError(f"{name} is {value!r}, must be a fraction from 0 to 1")
+        if not 0 < self.requests < 1e9:
+            raise CountsError(f"requests_per_interval is {self.requests!r}, must be above 0 and below 1e9")
+        for name, number in (("indicators", self.indicators), ("horizon", self.horizon)):
+            if number < 1:
+                raise CountsError(f"{name} is {number!r}, must be at least 1")
+
+    def plan(self, proof: np.ndarray, faults: tuple[float, ...]) -> Plan:
+        """What to expect of the indicator; `proof` is what safe_at gave."""
+        return Plan(
+            indicator=self.indicator.name,
+            canary_share=self.canary_share,
+            requests_per_interval=self.requests,
+            baseline_rate=self.baseline_rate,
+            boundary=self.boundary,
+            horizon=self.horizon,
+            safe=self._to_safe(proof),
+            faults=tuple(self.fault(factor) for factor in faults),
+        )
+
     @property
     def tolerances(self) -> tuple[tuple[float, float], ...]:
         """(points, ratio) of what the canary must keep: the tolerance, and the ceiling where there is one."""
@@ -125,31 +176,35 @@ class World(msgspec.Struct, frozen=True):
         """The worst canary rate that is tolerated."""
         return min(1.0, *(points + ratio * self.baseline_rate for points, ratio in self.tolerances))
 
-    def to_safe(self) -> Waiting:
-        """Until SAFE, canary and baseline alike."""
+    def safe_at(self) -> np.ndarray:
+        """The interval in which each simulated rollout is first SAFE, canary and baseline alike; 0 = never."""
+        return np.zeros(ROLLOUTS, np.int64) if self._hopeless() else self._simulated(self.baseline_rate)[1]
+
+    def _hopeless(self) -> str | None:
+        """Why it can never be SAFE; None = it can."""
         name, boundary = self.indicator.name, self.boundary
         if self.canary_share in (0.0, 1.0):
-            return _never("there is no concurrent baseline at this share: nothing is proven, only watched")
+            return "there is no concurrent baseline at this share: nothing is proven, only watched"
         if boundary <= self.baseline_rate:
-            return _never(
+            return (
                 f"a canary that is merely equal cannot be proven: {name} tolerates {boundary:.4%} at a baseline of"
                 f" {self.baseline_rate:.4%}; give it points, a ratio above 1, or a higher ceiling"
             )
         if boundary >= 1:
-            return _never(
+            return (
                 f"{name} tolerates 100 % at a baseline of {self.baseline_rate:.4%}: nothing can be told; a lower ratio"
                 " leaves room"
             )
-        needed = max(self.limit(self.baseline_rate, self.settings.beta, one) for one in self.tolerances)
-        if needed > 3 * self.horizon:
-            return _never(self._too_little(needed, boundary))
-        _, safe = self._simulated(self.baseline_rate)
-        found = _waiting(safe)
-        return (
-            found
-            if found.median is not None
-            else msgspec.structs.replace(found, reason=self._too_little(needed, boundary))
-        )
+        return self._too_little() if self._needed() > 3 * self.horizon else None
+
+    def _to_safe(self, proof: np.ndarray) -> Waiting:
+        if why := self._hopeless():
+            return _never(why)
+        found = _waiting(proof)
+        return found if found.median is not None else msgspec.structs.replace(found, reason=self._too_little())
+
+    def _needed(self) -> float:
+        return max(self.limit(self.baseline_rate, self.settings.beta, one) for one in self.tolerances)
 
     def fault(self, factor: float) -> Fault:
         """Until HARMFUL, when the canary fails `factor` times as often."""
@@ -179,11 +234,11 @@ class World(msgspec.Struct, frozen=True):
         gained = requests[0] * _apart(canary, float(q_c)) + requests[1] * _apart(baseline, float(q_b))
         return float(np.log(1 / error) / gained) if gained > 0 else float("inf")
 
-    def _too_little(self, needed: float, boundary: float) -> str:
+    def _too_little(self) -> str:
         return (
             f"{self.indicator.name} cannot be proven in {self.horizon} intervals at"
-            f" {self.requests * self.canary_share:.4g} canary requests each (it takes about {needed:.0f}): a wider"
-            f" tolerance than {boundary:.4%}, a larger share, more time, or promote_when: unrefuted"
+            f" {self.requests * self.canary_share:.4g} canary requests each (it takes about {self._needed():.0f}):"
+            f" a wider tolerance than {self.boundary:.4%}, a larger share, more time, or promote_when: unrefuted"
         )
 
     def _simulated(self, canary_rate: float) -> tuple[np.ndarray, np.ndarray]:

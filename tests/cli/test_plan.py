@@ -1,6 +1,7 @@
 """`canary plan` says beforehand how long each step takes, and plainly what can never be proven."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -50,6 +51,49 @@ def test_bake_and_settle_are_part_of_it(canary: Canary, policy: Path) -> None:
     done = canary("plan", "--policy", str(policy), "--rpm", "1000", "--errors", "0.5%", "--json")
     step = json.loads(done.stdout)["steps"][0]
     assert step["promotion"]["median"] == step["plans"][0]["safe"]["median"] + 4 > 10
+
+
+def test_all_indicators_must_be_proven_and_each_has_its_own_line(canary: Canary) -> None:
+    """The whole policy of the repository: the last of them decides, not the slowest one's middle."""
+    asked = (
+        "plan",
+        "--policy",
+        str(ROOT / "canary.yaml"),
+        "--rpm",
+        "2000",
+        "--errors",
+        "0.5%",
+        "--rate",
+        "rejected=2%",
+    )
+    step = json.loads(canary(*asked, "--json").stdout)["steps"][0]
+    alone = {one["indicator"]: one["safe"]["median"] for one in step["plans"]}
+    assert list(alone) == ["failures", "rejected", "p95", "checkout-slo"]
+    assert step["slowest"] == max(alone, key=alone.__getitem__)
+    assert step["together"]["median"] >= max(alone.values())
+    assert step["promotion"]["median"] == step["together"]["median"] + 4
+    assert step["promotion"]["p90"] == step["together"]["p90"] + 4
+    lines = canary(*asked).stdout.splitlines()
+    (together,) = [line for line in lines if line.startswith("10 %  all together")]
+    assert f"{step['together']['median']} / {step['together']['p90']} min" in together
+    assert any("(p95 is the slowest of 4, and all must be proven; bake 10m" in line for line in lines)
+
+
+def test_each_alone_in_time_may_be_too_late_together(canary: Canary, policy: Path) -> None:
+    """Then more time for all is what helps: the deadline lies between the slowest one's middle and that of all."""
+    more = [f"      slo{n}: {{slower_than: {800 + n}ms, points: 0.5, ratio: 1.25}}\n" for n in range(4)]
+    change(policy, "      failures: {", f"{''.join(more)}      failures: {{")
+    rates = [part for n in range(4) for part in ("--rate", f"slo{n}=0.5%")]
+    asked = ("plan", "--policy", str(policy), "--rpm", "2000", "--errors", "0.5%", *rates)
+    step = json.loads(canary(*asked, "--json").stdout)["steps"][0]
+    slowest = max(one["safe"]["median"] for one in step["plans"])
+    assert slowest + 1 < step["together"]["median"]
+    change(policy, "deadline: 2h", f"deadline: {slowest + 1}m")
+    shown = canary(*asked).stdout
+    assert f"10 %: CANNOT be proven, all indicators together, within the deadline of {slowest + 1}m" in shown
+    told = re.search(rf"- all together, more time: a `deadline` above (\d+)m \(now {slowest + 1}m\)", shown)
+    assert told is not None
+    assert abs(int(told[1]) - (step["together"]["median"] + 4)) <= 4, "drawn anew: within what 200 rollouts tell"
 
 
 def test_what_can_never_be_proven_is_said_with_every_way_out(canary: Canary, policy: Path) -> None:
