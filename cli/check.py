@@ -1,6 +1,5 @@
 """`canary check`: is a policy file right? Every problem in one pass, nothing is asked of any server."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -14,22 +13,11 @@ from rollouts.errors import PolicyError
 from rollouts.policy import Policy, ServicePolicy
 from rollouts.policy_file.leaves import duration_text
 
-WHOLE_FILE = "the file"  # as the reader calls what has no path in it
-
 
 def read_policy(file: str) -> tuple[str, Policy]:
     """The file's text and what it means; PolicyError with every problem, BadInput when it cannot be read."""
     try:
-        return _read(file)
-    except PolicyError as error:  # which file, where a command reads several
-        problems = [re.sub(f"^{WHOLE_FILE}", lambda _: file, problem) for problem in error.problems]
-        raise PolicyError(problems) from error
-
-
-def _read(file: str) -> tuple[str, Policy]:
-    path = Path(file)
-    try:
-        with path.open("rb") as stream:
+        with Path(file).open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise BadInput(f"{file}: {error.strerror or 'cannot be read'}: write the path of a canary.yaml") from error
@@ -37,11 +25,9 @@ def _read(file: str) -> tuple[str, Policy]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         if len(data) <= MAX_BYTES:
-            raise PolicyError(
-                [f"{WHOLE_FILE}: got a byte that is not UTF-8 at {error.start}: save it as UTF-8"]
-            ) from error
+            raise PolicyError([f"{file}: got a byte that is not UTF-8 at {error.start}: save it as UTF-8"]) from error
         text = data.decode("utf-8", "replace")  # cut in the middle of a character; `load` refuses the length
-    return text, load(text)
+    return text, load(text, file)
 
 
 @ends

@@ -13,7 +13,7 @@ from rollouts.errors import InvariantBroken, PolicyError
 from rollouts.policy import Policy
 from rollouts.policy_file.leaves import Path
 from rollouts.policy_file.parse import parse
-from rollouts.policy_file.sections import Problems, spelled
+from rollouts.policy_file.sections import WHOLE, Problems, spelled
 
 MAX_BYTES = 512 * 1024  # of text: one policy version is one record of the store (768 KiB)
 MAX_DEPTH = 12  # canary.yaml itself is 6 deep
@@ -27,8 +27,8 @@ _WHOLE: Final = re.compile(r"[-+]?[0-9]{1,18}")
 _DECIMAL: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
 
 
-def load(text: str) -> Policy:
-    """The policy that `text` describes; PolicyError holds every problem, with its line.
+def load(text: str, whole: str = WHOLE) -> Policy:
+    """The policy that `text` describes; PolicyError holds every problem, with its line; `whole` names the text.
 
     >>> load("services: &all {}")
     Traceback (most recent call last):
@@ -37,16 +37,16 @@ def load(text: str) -> Policy:
     """
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
-        raise PolicyError([f"the file: got {size} bytes: write at most {MAX_BYTES}"])
-    root = _compose(text)
+        raise PolicyError([f"{whole}: got {size} bytes: write at most {MAX_BYTES}"])
+    root = _compose(text, whole)
     if root is None:
-        raise PolicyError(["the file: got nothing: write a mapping with the keys channels and services"])
+        raise PolicyError([f"{whole}: got nothing: write a mapping with the keys channels and services"])
     lines: dict[Path, int] = {}
-    problems = Problems(lines)
+    problems = Problems(lines, whole)
     tree = _tree(root, (), lines, problems)
     found = problems.list()
     try:
-        policy = parse(tree, lines)
+        policy = parse(tree, lines, whole)
     except PolicyError as error:
         raise PolicyError([*found, *error.problems]) from None
     if found:
@@ -54,10 +54,10 @@ def load(text: str) -> Policy:
     return policy
 
 
-def _compose(text: str) -> yaml.Node | None:
+def _compose(text: str, whole: str) -> yaml.Node | None:
     """The node graph, a tree: aliases are refused before anything is built from them."""
     try:
-        _refuse_what_is_not_plain(text)
+        _refuse_what_is_not_plain(text, whole)
         return yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -67,35 +67,35 @@ def _compose(text: str) -> yaml.Node | None:
         line = next(iter(text.splitlines()[mark.line :]), "") if mark else ""
         tab = "\t" in line[: len(line) - len(line.lstrip())]
         advice = "the line begins with a tab: indent with spaces" if tab else "mend it there or in the line above"
-        raise PolicyError([f"the file{place}: got text that is not YAML: {what}: {advice}"]) from error
+        raise PolicyError([f"{whole}{place}: got text that is not YAML: {what}: {advice}"]) from error
     except yaml.YAMLError as error:
         # A ReaderError: a character that no YAML text may hold.
         position = getattr(error, "position", None)
         line = "" if position is None else f" (line {text.count(chr(10), 0, position) + 1})"
-        raise PolicyError([f"the file{line}: got a character that YAML does not allow: write plain text"]) from error
+        raise PolicyError([f"{whole}{line}: got a character that YAML does not allow: write plain text"]) from error
 
 
-def _refuse_what_is_not_plain(text: str) -> None:
+def _refuse_what_is_not_plain(text: str, whole: str) -> None:
     """Walk the events, which expand nothing, and refuse what canary.yaml has no use for."""
     depth = nodes = documents = 0
     for event in yaml.parse(text, Loader=_LOADER):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise PolicyError([f"the file (line {line}): got an anchor or alias (& or *): write the values out"])
+            raise PolicyError([f"{whole} (line {line}): got an anchor or alias (& or *): write the values out"])
         if getattr(event, "tag", None):
-            raise PolicyError([f"the file (line {line}): got a tag (!): remove it; values are read as they look"])
+            raise PolicyError([f"{whole} (line {line}): got a tag (!): remove it; values are read as they look"])
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise PolicyError([f"the file (line {line}): got a second document (---): write one"])
+                raise PolicyError([f"{whole} (line {line}): got a second document (---): write one"])
         if isinstance(event, yaml.NodeEvent):
             nodes += 1
             depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise PolicyError([f"the file (line {line}): got more than {MAX_DEPTH} levels: canary.yaml has 6"])
+            raise PolicyError([f"{whole} (line {line}): got more than {MAX_DEPTH} levels: canary.yaml has 6"])
         if nodes > MAX_NODES:
-            raise PolicyError([f"the file (line {line}): got more than {MAX_NODES} values: split the services"])
+            raise PolicyError([f"{whole} (line {line}): got more than {MAX_NODES} values: split the services"])
 
 
 def _tree(node: yaml.Node, path: Path, lines: dict[Path, int], problems: Problems) -> object:

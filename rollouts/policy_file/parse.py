@@ -15,7 +15,7 @@ from rollouts.policy_file import keys, leaves
 from rollouts.policy_file.leaves import Path, duration_text, is_loopback, shown
 from rollouts.policy_file.presets import PRESETS
 from rollouts.policy_file.relations import Claims, check_pin, check_tolerance
-from rollouts.policy_file.sections import Problems, Section, spelled
+from rollouts.policy_file.sections import WHOLE, Problems, Section, spelled
 
 INGESTION_SECONDS = 180  # application telemetry is stored seconds to about 3 minutes late
 LEAST_SETTLE_SECONDS = 240  # the default: ingestion, and a minute for the slowest request
@@ -25,19 +25,19 @@ _NAMED_KINDS = {"failures": IndicatorKind.FAILURES, "rejected": IndicatorKind.RE
 _KIND_KEYS = (keys.SLOWER_THAN, keys.QUANTILE, keys.QUERY)
 
 
-def parse(tree: object, lines: Mapping[Path, int] | None = None) -> Policy:
+def parse(tree: object, lines: Mapping[Path, int] | None = None, whole: str = WHOLE) -> Policy:
     """The policy that `tree` (mappings, lists, text, numbers) describes; PolicyError names every problem.
 
-    `lines` maps paths to line numbers of the text that the tree was loaded from.
+    `lines` maps paths to line numbers of the text that the tree was loaded from; `whole` names it.
 
     >>> parse({"services": {}})
     Traceback (most recent call last):
     ...
     rollouts.errors.PolicyError: services: got an empty mapping: describe at least one service
     """
-    problems = Problems(lines or {})
+    problems = Problems(lines or {}, whole)
     if not isinstance(tree, dict):
-        raise PolicyError([f"the file: got {shown(tree)}: write a mapping with the keys channels and services"])
+        raise PolicyError([f"{whole}: got {shown(tree)}: write a mapping with the keys channels and services"])
     root = Section(tree, (), problems)
     root.knows(("channels", "services"))
     channels = _channels(root.inner("channels"))

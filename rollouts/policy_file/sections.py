@@ -14,12 +14,13 @@ from rollouts.policy_file.leaves import Path, Unfit, may_be_secret, shown
 
 T = TypeVar("T")
 
+WHOLE = "the file"
 MAX_PROBLEMS = 200  # told at once: a file with more is another file
 _TELLING = re.compile(r"[A-Za-z0-9 _./-]{1,60}")
 
 
-def spelled(path: Path) -> str:
-    """A path as people write it.
+def spelled(path: Path, whole: str = WHOLE) -> str:
+    """A path as people write it; `whole` stands for the empty one.
 
     >>> spelled(("services", "checkout", "steps", 1))
     'services.checkout.steps[1]'
@@ -31,20 +32,24 @@ def spelled(path: Path) -> str:
         else:
             name = part if _TELLING.fullmatch(part) and not may_be_secret(part) else shown(part)
             parts.append(f".{name}" if parts else name)
-    return "".join(parts) or "the file"
+    return "".join(parts) or whole
 
 
 class Problems:
-    """All that is wrong with one file, in the order of reading; `lines` tells where a path begins."""
+    """All that is wrong with one file, in the order of reading; `lines` tells where a path begins.
 
-    def __init__(self, lines: Mapping[Path, int]) -> None:
+    `whole` names the file where a problem is that of no key in it.
+    """
+
+    def __init__(self, lines: Mapping[Path, int], whole: str = WHOLE) -> None:
         self._lines = lines
+        self._whole = whole
         self._said: dict[str, None] = {}
 
     def add(self, path: Path, got: str, advice: str) -> None:
         """One line: path, what was got, what to write instead."""
         if len(self._said) < MAX_PROBLEMS:
-            self._said[f"{spelled(path)}{self._line(path)}: got {got}: {advice}"] = None
+            self._said[f"{spelled(path, self._whole)}{self._line(path)}: got {got}: {advice}"] = None
 
     def list(self) -> list[str]:
         """The lines, each once."""

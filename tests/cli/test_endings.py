@@ -149,6 +149,28 @@ def test_check_tells_every_problem_and_config_push_sends_no_bad_file(api: Api, c
     assert api.requests == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"- services",
+        b"services: &all {}",
+        b"services: !x {}",
+        b"a: 1\n---\nb: 2",
+        b"a: \x00",
+        b"[a]: b\nservices: {}",
+    ],
+    ids=["nothing", "list", "anchor", "tag", "second document", "character", "key"],
+)
+def test_what_is_wrong_with_no_key_is_told_by_the_name_of_the_file(canary: Canary, tmp_path: Path, text: bytes) -> None:
+    """`plan` and `replay` read more than one; and the name may be any, such as one with \\1 in it."""
+    file = tmp_path / r"the \1 file.yaml"
+    file.write_bytes(text)
+    problems = json.loads(canary("check", str(file), "--json").stdout)["problems"]
+    assert [one for one in problems if one.startswith((f"{file}: got ", f"{file} (line "))] == problems[:1]
+    assert not any("the file:" in one or "the file (" in one for one in problems)
+
+
 def test_a_policy_that_the_server_refuses_is_told_line_by_line(api: Api, canary: Canary) -> None:
     """The function app may know more than this version of the CLI."""
     api.answers(
